@@ -1,0 +1,1 @@
+"""Data: the photographs that ship with the course, the catalog of public data sets, checked downloads."""

@@ -1,0 +1,1 @@
+"""The widgets of the lessons, one file each, its front-end file beside it."""
