@@ -1,0 +1,289 @@
+"""Pictures: file or PIL image to tensor and back, BT.601 luma, grids of pictures.
+
+A picture of the course is a tensor `(1, 3, H, W)`, float32, RGB, in [0, 1], whatever the file held.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from sr_course.errors import ImageError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+LONGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383, "PNG": 2**31 - 1}  # what each format can hold
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+_SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+def read(path: str | os.PathLike[str]) -> Tensor:
+    """Read any picture that Pillow can read.
+
+    The camera's orientation (EXIF) is applied; of an animation the first frame is taken. Grey becomes three equal
+    channels, 16-bit grey keeps its precision, transparency is laid over white, CMYK goes through the file's colour
+    profile where it has one. The colours of an RGB file are taken as they stand: benchmarks are measured that way.
+
+    Returns:
+        `(1, 3, H, W)` float32 RGB in [0, 1], on the CPU.
+
+    Raises:
+        ImageError: no such file, not a picture, cut short, or over Pillow's limit of about 179 megapixels.
+    """
+    return from_pil(_open(path))
+
+
+def read_pil(path: str | os.PathLike[str]) -> Image.Image:
+    """Read a picture as `read` does, into an 8-bit RGB Pillow image: a quarter of the memory, for large pictures."""
+    return _rgb(_open(path))
+
+
+def is_grey(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a picture file holds a single channel of light, without colour."""
+    try:
+        with Image.open(path) as image:
+            return image.mode in ("1", "L", "LA", *_SIXTEEN_BIT)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from None
+
+
+def from_pil(image: Image.Image) -> Tensor:
+    """Turn a Pillow image of any mode into a picture `(1, 3, H, W)`, float32 RGB in [0, 1]."""
+    if image.mode in _SIXTEEN_BIT:
+        levels = np.asarray(image).astype(np.float32)
+        if levels.min() < 0 or levels.max() > 65_535:
+            raise ImageError(
+                f"the grey levels run from {levels.min():g} to {levels.max():g}, not within 16 bits; "
+                "export the picture with 8 or 16 bits a channel."
+            )
+        return torch.from_numpy(levels / 65_535)[None, None].repeat(1, 3, 1, 1)
+    array = np.asarray(_rgb(image))  # (H, W, 3), uint8
+    return torch.from_numpy(array.copy()).permute(2, 0, 1)[None].float() / 255
+
+
+def to_uint8(picture: Tensor) -> Tensor:
+    """Round a picture in [0, 1] to 8 bits, halves upwards; values outside are cut off.
+
+    Raises:
+        ImageError: a value is not a number: casting would hide that as black.
+    """
+    if not torch.isfinite(picture).all():
+        raise ImageError("the picture holds values that are not numbers (NaN or infinite); look at what made it.")
+    return (picture.detach().clamp(0, 1) * 255 + 0.5).floor().to(torch.uint8)
+
+
+def to_pil(picture: Tensor) -> Image.Image:
+    """Turn one picture, `(1, C, H, W)` or `(C, H, W)` with C of 1 or 3, in [0, 1], into an 8-bit Pillow image.
+
+    Raises:
+        ImageError: another shape, several pictures at once, or values that are not numbers.
+    """
+    single = picture[0] if picture.ndim == 4 and picture.shape[0] == 1 else picture
+    if single.ndim != 3 or single.shape[0] not in (1, 3) or 0 in single.shape:
+        raise ImageError(
+            f"a tensor of shape {tuple(picture.shape)} is not one picture; give (1, 3, H, W) or (1, 1, H, W)."
+        )
+    array = to_uint8(single).permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+
+
+def write(picture: Tensor | Image.Image, path: str | os.PathLike[str], *, quality: int | None = None) -> Path:
+    """Write a picture as PNG, JPEG or WebP, by the ending of the name; whole, or not at all.
+
+    Args:
+        picture: `(1, 3, H, W)` or `(1, 1, H, W)` in [0, 1] (rounded to 8 bits), or a Pillow image.
+        path: where to. A file that is there already is replaced once the new one is complete.
+        quality: 1 to 100 for JPEG (95 unless told) and WebP (lossless unless told); PNG has none.
+
+    Raises:
+        ImageError: another ending, a picture too large for the format, or a place that cannot be written.
+    """
+    path = Path(path)
+    image = picture if isinstance(picture, Image.Image) else to_pil(picture)
+    form = check_writable(path, image.size)
+    options: dict[str, object] = {}
+    if form == "JPEG":
+        image = image.convert("RGB")
+        options = {"quality": 95 if quality is None else quality, "subsampling": 0}
+    elif form == "WEBP":
+        options = {"lossless": True} if quality is None else {"quality": quality}
+    try:
+        _save_beside_and_replace(image, path, form, options)
+    except OSError as error:
+        raise ImageError(
+            f"{path}: cannot be written ({error.strerror or error}). The old file, if any, is as it was."
+        ) from None
+    return path
+
+
+def check_writable(path: str | os.PathLike[str], size: tuple[int, int]) -> str:
+    """Refuse a path that a picture of `size` (width, height) could not be written to, before any work is done.
+
+    Returns:
+        The format by the name's ending: `PNG`, `JPEG` or `WEBP`.
+
+    Raises:
+        ImageError: an ending of another kind, a missing or read-only folder, or a side too long for the format.
+    """
+    path = Path(path)
+    form = _FORMATS.get(path.suffix.lower())
+    if form is None:
+        raise ImageError(f"{path}: pictures are written as .png, .jpg or .webp; give the name one of these endings.")
+    if max(size) > LONGEST_SIDE[form]:
+        raise ImageError(
+            f"{path}: {size[0]}x{size[1]} pixels do not fit into {form} (at most {LONGEST_SIDE[form]} a side); write a .png."
+        )
+    if not path.parent.is_dir():
+        raise ImageError(f"{path}: the folder {path.parent} does not exist; make it first.")
+    if path.is_dir():
+        raise ImageError(f"{path}: is a folder; give the name of a file.")
+    if not os.access(path.parent, os.W_OK):
+        raise ImageError(f"{path}: the folder {path.parent} may not be written to; choose another.")
+    return form
+
+
+def to_bytes(picture: Tensor | Image.Image, form: str = "PNG") -> bytes:
+    """Encode a picture in [0, 1] as the bytes of a PNG (or of another format that Pillow writes)."""
+    image = picture if isinstance(picture, Image.Image) else to_pil(picture)
+    buffer = io.BytesIO()
+    image.save(buffer, form)
+    return buffer.getvalue()
+
+
+def luma(rgb: Tensor) -> Tensor:
+    """Brightness Y' of BT.601 in its studio range, as MATLAB's `rgb2ycbcr` computes it.
+
+    Args:
+        rgb: `(N, 3, H, W)` in [0, 1].
+
+    Returns:
+        `(N, 1, H, W)` in [16/255, 235/255], not rounded: black is 16, white 235 on the scale of 255.
+
+    Source: ITU-R BT.601; the coefficients are those of MATLAB's `rgb2ycbcr`.
+    """
+    red, green, blue = rgb.split(1, dim=1)
+    return (16 + 65.481 * red + 128.553 * green + 24.966 * blue) / 255
+
+
+def full_range_luma(rgb: Tensor) -> Tensor:
+    """Brightness Y' of BT.601 over the whole of [0, 1], as in JPEG files: `(N, 3, H, W)` to `(N, 1, H, W)`."""
+    red, green, blue = rgb.split(1, dim=1)
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def modcrop(picture: Tensor, scale: int) -> Tensor:
+    """Cut right and bottom so that both sides of `(..., H, W)` are multiples of `scale`.
+
+    Raises:
+        ImageError: the picture is smaller than the scale, so nothing would be left.
+    """
+    height, width = (side - side % scale for side in picture.shape[-2:])
+    if min(height, width) == 0:
+        raise ImageError(
+            f"a picture of {picture.shape[-1]}x{picture.shape[-2]} pixels is smaller than the scale {scale}; use a larger picture."
+        )
+    return picture[..., :height, :width]
+
+
+def grid(pictures: Sequence[Tensor], columns: int | None = None, *, gap: int = 4) -> Tensor:
+    """Lay pictures of one size side by side on white.
+
+    Args:
+        pictures: each `(1, 3, H, W)` in [0, 1].
+        columns: how many in a row; all in one row unless told.
+        gap: white pixels between two pictures.
+
+    Returns:
+        `(1, 3, rows * H + gaps, columns * W + gaps)`.
+
+    Raises:
+        ImageError: no picture, or pictures of several sizes.
+    """
+    if not pictures or any(one.shape != pictures[0].shape for one in pictures):
+        sizes = sorted({tuple(one.shape) for one in pictures})
+        raise ImageError(f"a grid takes one or more pictures of one size, not {sizes}; crop or resize them first.")
+    columns = columns or len(pictures)
+    rows = -(-len(pictures) // columns)
+    _, channels, height, width = pictures[0].shape
+    sheet = pictures[0].new_ones(1, channels, rows * (height + gap) - gap, columns * (width + gap) - gap)
+    for index, one in enumerate(pictures):
+        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        sheet[:, :, top : top + height, left : left + width] = one
+    return sheet
+
+
+def _open(path: str | os.PathLike[str]) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns from 89 megapixels on; the course reads those and refuses only what Pillow refuses.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.load()
+                return ImageOps.exif_transpose(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
+    path = Path(path)
+    if isinstance(error, FileNotFoundError):
+        return ImageError(f"{path}: there is no such file. Check the name and the folder.")
+    if path.is_dir():
+        return ImageError(f"{path}: is a folder, not a picture. Name one file in it.")
+    if isinstance(error, PermissionError):
+        return ImageError(f"{path}: may not be read. Change its permissions or copy it.")
+    if isinstance(error, Image.DecompressionBombError):
+        return ImageError(f"{path}: more than 179 megapixels. Crop or shrink it first.")
+    if path.stat().st_size == 0:
+        return ImageError(f"{path}: the file is empty. Download or export it again.")
+    if isinstance(error, UnidentifiedImageError):
+        return ImageError(
+            f"{path}: not a picture that can be read. Open it in a viewer; if it is a RAW or PSD file, export a PNG first."
+        )
+    return ImageError(f"{path}: the picture is damaged or cut short ({error}). Download or export it again.")
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Any mode to 8-bit RGB, transparency over white."""
+    if image.mode in _SIXTEEN_BIT:
+        return to_pil(from_pil(image))
+    if image.mode == "F":
+        raise ImageError(
+            "floating-point pictures have no agreed range; export the picture with 8 or 16 bits a channel."
+        )
+    if image.mode == "CMYK" and image.info.get("icc_profile"):
+        return _through_profile(image)
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _through_profile(image: Image.Image) -> Image.Image:
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return image.convert("RGB")  # a profile that cannot be used counts as none
+    assert converted is not None
+    return converted
+
+
+def _save_beside_and_replace(image: Image.Image, path: Path, form: str, options: dict[str, object]) -> None:
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as file:
+            image.save(file, form, **options)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
