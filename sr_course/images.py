@@ -169,13 +169,13 @@ def luma(rgb: Tensor) -> Tensor:
 
     Source: ITU-R BT.601; the coefficients are those of MATLAB's `rgb2ycbcr`.
     """
-    red, green, blue = rgb.split(1, dim=1)
+    red, green, blue = rgb[:, 0:1], rgb[:, 1:2], rgb[:, 2:3]
     return (16 + 65.481 * red + 128.553 * green + 24.966 * blue) / 255
 
 
 def full_range_luma(rgb: Tensor) -> Tensor:
     """Brightness Y' of BT.601 over the whole of [0, 1], as in JPEG files: `(N, 3, H, W)` to `(N, 1, H, W)`."""
-    red, green, blue = rgb.split(1, dim=1)
+    red, green, blue = rgb[:, 0:1], rgb[:, 1:2], rgb[:, 2:3]
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
