@@ -9,12 +9,13 @@ import io
 import os
 import secrets
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from sr_course.errors import ImageError
@@ -48,11 +49,15 @@ def read_pil(path: str | os.PathLike[str]) -> Image.Image:
 
 def is_grey(path: str | os.PathLike[str]) -> bool:
     """Tell whether a picture file holds a single channel of light, without colour."""
-    try:
-        with Image.open(path) as image:
-            return image.mode in ("1", "L", "LA", *_SIXTEEN_BIT)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from None
+    with _opened(path) as image:
+        return image.mode in ("1", "L", "LA", *_SIXTEEN_BIT)
+
+
+def size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return width and height of a picture file as it is to be looked at, without reading its pixels."""
+    with _opened(path) as image:
+        quarter_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        return (image.height, image.width) if quarter_turned else image.size
 
 
 def from_pil(image: Image.Image) -> Tensor:
@@ -139,7 +144,7 @@ def check_writable(path: str | os.PathLike[str], size: tuple[int, int]) -> str:
         raise ImageError(f"{path}: pictures are written as .png, .jpg or .webp; give the name one of these endings.")
     if max(size) > LONGEST_SIDE[form]:
         raise ImageError(
-            f"{path}: {size[0]}x{size[1]} pixels do not fit into {form} (at most {LONGEST_SIDE[form]} a side); write a .png."
+            f"{path}: {form} holds at most {LONGEST_SIDE[form]} pixels a side, not {size[0]}x{size[1]}; write a .png."
         )
     if not path.parent.is_dir():
         raise ImageError(f"{path}: the folder {path.parent} does not exist; make it first.")
@@ -188,7 +193,7 @@ def modcrop(picture: Tensor, scale: int) -> Tensor:
     height, width = (side - side % scale for side in picture.shape[-2:])
     if min(height, width) == 0:
         raise ImageError(
-            f"a picture of {picture.shape[-1]}x{picture.shape[-2]} pixels is smaller than the scale {scale}; use a larger picture."
+            f"{picture.shape[-1]}x{picture.shape[-2]} pixels are fewer than the scale {scale}; use a larger picture."
         )
     return picture[..., :height, :width]
 
@@ -220,16 +225,23 @@ def grid(pictures: Sequence[Tensor], columns: int | None = None, *, gap: int = 4
     return sheet
 
 
-def _open(path: str | os.PathLike[str]) -> Image.Image:
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """Open a picture for a while, and say in a sentence what is wrong with it."""
     try:
         with warnings.catch_warnings():
             # Pillow warns from 89 megapixels on; the course reads those and refuses only what Pillow refuses.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                image.load()
-                return ImageOps.exif_transpose(image)
+                yield image
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from None
+
+
+def _open(path: str | os.PathLike[str]) -> Image.Image:
+    with _opened(path) as image:
+        image.load()
+        return ImageOps.exif_transpose(image)
 
 
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
@@ -245,9 +257,7 @@ def _unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
     if path.stat().st_size == 0:
         return ImageError(f"{path}: the file is empty. Download or export it again.")
     if isinstance(error, UnidentifiedImageError):
-        return ImageError(
-            f"{path}: not a picture that can be read. Open it in a viewer; if it is a RAW or PSD file, export a PNG first."
-        )
+        return ImageError(f"{path}: not a picture that can be read. If it is a RAW or PSD file, export a PNG first.")
     return ImageError(f"{path}: the picture is damaged or cut short ({error}). Download or export it again.")
 
 

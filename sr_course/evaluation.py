@@ -1,0 +1,242 @@
+"""A method over a benchmark: PSNR and SSIM of each picture, their means, and the published figures beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sr_course import images
+from sr_course.degradations import bicubic_lr
+from sr_course.errors import DataError, ImageError
+from sr_course.metrics import MATLAB_Y, Protocol, psnr, ssim
+from sr_course.zoo import load, method
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A ground truth and, where the benchmark brings one, its low-resolution file."""
+
+    name: str
+    hr: Path
+    lr: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """What one picture was measured at: dB, SSIM, and whether its file was grey and its LR the benchmark's own."""
+
+    name: str
+    psnr: float
+    ssim: float
+    grey: bool
+    official_lr: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A figure from a paper: the mean over a benchmark, and where it stands."""
+
+    model: str
+    data: str
+    scale: int
+    psnr: float
+    ssim: float
+    source: str
+
+
+_KIM = "Kim et al. 2016 (VDSR), table 2"
+PUBLISHED = (
+    Published(model="bicubic", data="Set5", scale=2, psnr=33.66, ssim=0.9299, source=_KIM),
+    Published(model="bicubic", data="Set5", scale=3, psnr=30.39, ssim=0.8682, source=_KIM),
+    Published(model="bicubic", data="Set5", scale=4, psnr=28.42, ssim=0.8104, source=_KIM),
+    Published(model="bicubic", data="Set14", scale=2, psnr=30.24, ssim=0.8688, source=_KIM),
+    Published(model="bicubic", data="Set14", scale=3, psnr=27.55, ssim=0.7742, source=_KIM),
+    Published(model="bicubic", data="Set14", scale=4, psnr=26.00, ssim=0.7027, source=_KIM),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """The scores of a method over the pictures of a data set, under one protocol."""
+
+    model: str
+    data: str
+    scale: int
+    protocol: Protocol
+    scores: Sequence[Score]
+
+    @property
+    def psnr(self) -> float:
+        """Mean PSNR over the pictures, dB."""
+        return sum(score.psnr for score in self.scores) / len(self.scores)
+
+    @property
+    def ssim(self) -> float:
+        """Mean SSIM over the pictures."""
+        return sum(score.ssim for score in self.scores) / len(self.scores)
+
+    @property
+    def published(self) -> list[Published]:
+        """The figures that papers give for this method, data set and scale."""
+        wanted = (self.model, self.data.lower(), self.scale)
+        return [row for row in PUBLISHED if (row.model, row.data.lower(), row.scale) == wanted]
+
+    def to_text(self) -> str:
+        """Lay the table out for reading: a line per picture, the mean, the published figures with their source."""
+        width = max(len("mean"), *(len(score.name) for score in self.scores))
+        lines = [f"{self.model} x{self.scale} on {self.data}, {self.protocol}", f"{'':{width}}   PSNR    SSIM"]
+        lines += [
+            f"{score.name:{width}}  {score.psnr:5.2f}  {score.ssim:.4f}{self._notes(score)}" for score in self.scores
+        ]
+        lines.append(f"{'mean':{width}}  {self.psnr:5.2f}  {self.ssim:.4f}")
+        lines += [f"published: {row.psnr:.2f} / {row.ssim:.4f}  ({row.source})" for row in self.published]
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """Return one object with `model`, `data`, `scale`, `protocol`, `psnr`, `ssim`, `images`, `published`."""
+        pictures = [
+            {"name": s.name, "psnr": s.psnr, "ssim": s.ssim, "grey": s.grey, "official_lr": s.official_lr}
+            for s in self.scores
+        ]
+        published = [{"psnr": row.psnr, "ssim": row.ssim, "source": row.source} for row in self.published]
+        return json.dumps(
+            {
+                "model": self.model,
+                "data": self.data,
+                "scale": self.scale,
+                "protocol": self.protocol.name,
+                "protocol_in_words": str(self.protocol),
+                "psnr": self.psnr,
+                "ssim": self.ssim,
+                "images": pictures,
+                "published": published,
+            },
+            indent=2,
+        )
+
+    def _notes(self, score: Score) -> str:
+        notes = []
+        if score.grey:
+            notes.append("grey, read as RGB" if self.protocol.grey_as_rgb else "grey, used as luma")
+        if self.protocol.eight_bit_lr and not score.official_lr:
+            notes.append("LR made here")
+        return f"  ({'; '.join(notes)})" if notes else ""
+
+
+def evaluate(
+    model: str | nn.Module,
+    data: str | os.PathLike[str] | Iterable[Pair],
+    *,
+    scale: int = 4,
+    protocol: Protocol | None = None,
+    name: str | None = None,
+    device: str | torch.device = "cpu",
+) -> Table:
+    """Measure a method on every picture of a data set.
+
+    Args:
+        model: the name of a method of the course, or a network `(N, 3, h, w)` in [0, 1] to `(N, 3, H, W)`.
+        data: a folder as `find_pairs` takes it, or the pairs themselves.
+        scale: the factor of enlargement.
+        protocol: how to measure; by default the one in which the method's own figures were published, and
+            `MATLAB_Y` for a network of your own. Its border is set to the scale.
+        name: what the table calls the data set; the folder's name unless told.
+        device: where the network runs.
+
+    Returns:
+        The scores, with their means.
+
+    Raises:
+        DataError: no pictures in the folder, or HR and LR that do not match.
+        ImageError: a picture that cannot be read, or is smaller than the scale.
+        ModelError: no method of that name.
+    """
+    if isinstance(model, str):
+        known = method(model)
+        network, title, on_luma = load(model, scale), model, known.works_on_luma
+        protocol = protocol or known.protocol
+    else:
+        network, title, on_luma = model, type(model).__name__, False
+    protocol = (protocol or MATLAB_Y).at_scale(scale)
+    if isinstance(data, (str, os.PathLike)):
+        name = name or Path(data).resolve().name
+        data = find_pairs(data, scale)
+    network = network.to(device).eval()
+    scores = [_score(network, pair, scale, protocol, on_luma=on_luma, device=device) for pair in data]
+    return Table(model=title, data=name or "pictures", scale=scale, protocol=protocol, scores=scores)
+
+
+def find_pairs(folder: str | os.PathLike[str], scale: int) -> list[Pair]:
+    """Find the pictures of a benchmark: ground truths in `HR/` or in the folder itself, their LR files where present.
+
+    LR files are looked for in `LR_bicubic/X4/`, named as the truth or with `x4` behind its name.
+
+    Raises:
+        DataError: no such folder, no pictures in it, or an LR folder that lacks the file of a ground truth.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder. Check the name; `sr-course data list` shows data sets.")
+    hr_folder = folder / "HR" if (folder / "HR").is_dir() else folder
+    truths = sorted(path for path in hr_folder.iterdir() if path.suffix.lower() in images.SUFFIXES)
+    if not truths:
+        raise DataError(f"{hr_folder}: holds no pictures ({', '.join(images.SUFFIXES)}). Name the folder they are in.")
+    lr_folder = folder / "LR_bicubic" / f"X{scale}"
+    if not lr_folder.is_dir():
+        return [Pair(name=truth.stem, hr=truth) for truth in truths]
+    return [Pair(name=truth.stem, hr=truth, lr=_official_lr(truth, lr_folder, scale)) for truth in truths]
+
+
+def _official_lr(truth: Path, lr_folder: Path, scale: int) -> Path:
+    for name in (f"{truth.stem}x{scale}{truth.suffix}", truth.name, f"{truth.stem}x{scale}.png"):
+        if (lr_folder / name).is_file():
+            return lr_folder / name
+    raise DataError(
+        f"{lr_folder}: holds no low-resolution file for {truth.name}. Complete the folder, or move it away to have "
+        "the LR pictures made."
+    )
+
+
+@torch.inference_mode()
+def _score(
+    network: nn.Module, pair: Pair, scale: int, protocol: Protocol, *, on_luma: bool, device: str | torch.device
+) -> Score:
+    grey = images.is_grey(pair.hr)
+    hr = images.read(pair.hr)
+    try:
+        hr = images.modcrop(hr, scale)
+        if grey and not protocol.grey_as_rgb and protocol.channel != "rgb":
+            hr = hr[:, :1]
+        if not protocol.eight_bit_lr and on_luma:
+            hr = images.to_uint8(hr if hr.shape[1] == 1 else images.luma(hr)) / 255
+        lr = _low_resolution(hr, pair, scale, protocol).to(device)
+        sr = network(lr if on_luma else lr.expand(-1, 3, -1, -1)).float().clamp(0, 1).cpu()
+        hr = hr.expand_as(sr)
+        return Score(
+            name=pair.name,
+            psnr=psnr(sr, hr, protocol).item(),
+            ssim=ssim(sr, hr, protocol).item(),
+            grey=grey,
+            official_lr=protocol.eight_bit_lr and pair.lr is not None,
+        )
+    except (ImageError, ValueError) as error:
+        raise ImageError(f"{pair.hr}: {error}") from None
+
+
+def _low_resolution(hr: Tensor, pair: Pair, scale: int, protocol: Protocol) -> Tensor:
+    if not protocol.eight_bit_lr or pair.lr is None:
+        return bicubic_lr(hr, scale, eight_bit=protocol.eight_bit_lr)
+    lr = images.read(pair.lr)[:, : hr.shape[1]]
+    expected = (hr.shape[-2] // scale, hr.shape[-1] // scale)
+    if tuple(lr.shape[-2:]) != expected:
+        raise ImageError(
+            f"does not match {pair.lr}, which is {lr.shape[-1]}x{lr.shape[-2]} and should be "
+            f"{expected[1]}x{expected[0]} at x{scale}. Check that both are of one picture and scale."
+        )
+    return lr
