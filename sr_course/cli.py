@@ -9,16 +9,27 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sr_course import __version__
 from sr_course.errors import CourseError
+
+if TYPE_CHECKING:
+    from sr_course.data.catalog import Entry
+
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `sr-course`, with every verb."""
     parser = argparse.ArgumentParser(prog="sr-course", description="Image super-resolution: course and reference code.")
     parser.add_argument("--version", action="version", version=f"sr-course {__version__}")
-    parser.add_subparsers(title="verbs", dest="verb", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(title="verbs", dest="verb", required=True, metavar="VERB")
+    _add_lab(verbs)
+    _add_doctor(verbs)
+    _add_evaluate(verbs)
+    _add_upscale(verbs)
+    _add_data(verbs)
     return parser
 
 
@@ -34,3 +45,146 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("sr-course: stopped.", file=sys.stderr)
         return 130
     return status
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 on")
+    return number
+
+
+def _add_lab(verbs: Verbs) -> None:
+    verb = verbs.add_parser("lab", help="open the lessons in JupyterLab")
+    verb.add_argument("options", nargs=argparse.REMAINDER, help="passed on to JupyterLab, such as --no-browser")
+    verb.set_defaults(run=_lab)
+
+
+def _lab(arguments: argparse.Namespace) -> int:
+    from sr_course.lab import open_lab
+
+    return open_lab(arguments.options)
+
+
+def _add_doctor(verbs: Verbs) -> None:
+    verb = verbs.add_parser("doctor", help="say what this machine has for the course, and what is missing")
+    verb.set_defaults(run=_doctor)
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from sr_course.doctor import examine
+
+    healthy = True
+    for finding in examine():
+        print(finding)
+        healthy = healthy and finding.ok
+    return 0 if healthy else 1
+
+
+def _add_evaluate(verbs: Verbs) -> None:
+    verb = verbs.add_parser("evaluate", help="PSNR and SSIM of a method over a folder of pictures")
+    verb.add_argument("model", metavar="MODEL", help="a method of the course, such as bicubic")
+    verb.add_argument(
+        "--data", metavar="DIR", help="folder with the HR pictures; the course's test photographs unless given"
+    )
+    verb.add_argument("--scale", type=_positive, default=4, metavar="N", help="factor of enlargement (4)")
+    verb.add_argument(
+        "--protocol", metavar="NAME", help="how to measure; unless given, as the method's figures were published"
+    )
+    verb.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    verb.set_defaults(run=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from sr_course.evaluation import evaluate, shipped_pairs
+    from sr_course.metrics import named_protocol
+
+    protocol = named_protocol(arguments.protocol) if arguments.protocol else None
+    data, name = (arguments.data, None) if arguments.data else (shipped_pairs(), "the course's test photographs")
+    table = evaluate(arguments.model, data, scale=arguments.scale, protocol=protocol, name=name)
+    print(table.to_json() if arguments.json else table.to_text())
+    return 0
+
+
+def _add_upscale(verbs: Verbs) -> None:
+    verb = verbs.add_parser("upscale", help="enlarge a photograph of any size")
+    verb.add_argument("photo", metavar="PHOTO", help="the picture to enlarge")
+    verb.add_argument("out", metavar="OUT", help="where to write it: a name ending in .png, .jpg or .webp")
+    verb.add_argument("--model", default="bicubic", metavar="MODEL", help="a method of the course (bicubic)")
+    verb.add_argument("--scale", type=_positive, default=4, metavar="N", help="factor of enlargement (4)")
+    verb.add_argument(
+        "--tile", type=_positive, default=256, metavar="PIXELS", help="side of a tile of the source (256)"
+    )
+    verb.set_defaults(run=_upscale)
+
+
+def _upscale(arguments: argparse.Namespace) -> int:
+    from sr_course.upscaling import upscale_file
+    from sr_course.zoo import load
+
+    network = load(arguments.model, arguments.scale)
+    width, height = upscale_file(network, arguments.photo, arguments.out, arguments.scale, tile=arguments.tile)
+    print(f"{arguments.out}: {width}x{height}")
+    return 0
+
+
+def _add_data(verbs: Verbs) -> None:
+    data = verbs.add_parser("data", help="list, fetch and check the data sets of the catalog")
+    data.add_argument("--catalog", metavar="FILE", help="another catalog than the course's, such as one with a mirror")
+    actions = data.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="all data sets: size, whether they are here, terms")
+    listing.set_defaults(run=_data_list)
+    for name, run, text in (
+        ("get", _data_get, "fetch a data set, checked, resuming what was begun; say where it is"),
+        ("verify", _data_verify, "check every file of a data set: ok, missing or damaged"),
+        ("path", _data_path, "say where a data set is"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("name", metavar="NAME", help="a name from `sr-course data list`")
+        action.set_defaults(run=run)
+
+
+def _data_entry(arguments: argparse.Namespace) -> Entry:
+    from sr_course.data.catalog import find_entry, load_catalog
+
+    return find_entry(load_catalog(arguments.catalog), arguments.name)
+
+
+def _data_list(arguments: argparse.Namespace) -> int:
+    from sr_course.data.cache import cache_folder, human_size
+    from sr_course.data.catalog import load_catalog
+    from sr_course.data.fetch import is_here
+
+    for entry in load_catalog(arguments.catalog).values():
+        size = human_size(entry.size) if entry.size else "size unknown"
+        print(f"{entry.name:18} {size:>12}  {'here' if is_here(entry) else '-':4}  {entry.title}")
+        print(f"{'':38}  {entry.licence}")
+    print(f"Kept in {cache_folder()}; set SR_COURSE_DATA to keep them elsewhere.")
+    return 0
+
+
+def _data_get(arguments: argparse.Namespace) -> int:
+    from sr_course.data.fetch import get
+
+    entry = _data_entry(arguments)
+    lines = [entry.title, f"Licence: {entry.licence}", f"Please cite: {entry.citation}", entry.note]
+    if entry.checksum is None:
+        lines.append("No checksum is published for it: only what the archive says of itself can be checked.")
+    print("\n".join(filter(None, lines)), file=sys.stderr)
+    print(get(entry))
+    return 0
+
+
+def _data_verify(arguments: argparse.Namespace) -> int:
+    from sr_course.data.fetch import verify
+
+    finding = verify(_data_entry(arguments))
+    print(f"{arguments.name}: {finding.state}: {finding.detail}")
+    return 0 if finding.state == "ok" else 1
+
+
+def _data_path(arguments: argparse.Namespace) -> int:
+    from sr_course.data.fetch import path_of
+
+    print(path_of(_data_entry(arguments)))
+    return 0

@@ -7,11 +7,13 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from sr_course import images
+from sr_course.data.shipped import photos
 from sr_course.degradations import bicubic_lr
 from sr_course.errors import DataError, ImageError
 from sr_course.metrics import MATLAB_Y, Protocol, psnr, ssim
@@ -191,6 +193,11 @@ def find_pairs(folder: str | os.PathLike[str], scale: int) -> list[Pair]:
     if not lr_folder.is_dir():
         return [Pair(name=truth.stem, hr=truth) for truth in truths]
     return [Pair(name=truth.stem, hr=truth, lr=_official_lr(truth, lr_folder, scale)) for truth in truths]
+
+
+def shipped_pairs(split: Literal["validation", "test"] = "test") -> list[Pair]:
+    """Return the ground truths of the course's own photographs; their LR pictures are made when measured."""
+    return [Pair(name=photo.name, hr=photo.path) for photo in photos(split)]
 
 
 def _official_lr(truth: Path, lr_folder: Path, scale: int) -> Path:

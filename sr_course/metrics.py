@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sr_course.errors import CourseError
 from sr_course.images import full_range_luma, luma
 
 Channel = Literal["y", "y-full", "rgb"]
@@ -65,6 +66,17 @@ RGB = Protocol(name="rgb", channel="rgb")
 """All three channels of the 8-bit pictures; stricter by about 1.5 dB, for the eye sees colour less than light."""
 
 PROTOCOLS = {protocol.name: protocol for protocol in (MATLAB_Y, SRCNN_DEMO, RGB)}
+
+
+def named_protocol(name: str) -> Protocol:
+    """Return one of `PROTOCOLS`.
+
+    Raises:
+        CourseError: there is none of that name.
+    """
+    if name not in PROTOCOLS:
+        raise CourseError(f"there is no protocol {name!r}; choose from {', '.join(PROTOCOLS)}.")
+    return PROTOCOLS[name]
 
 
 def psnr(sr: Tensor, hr: Tensor, protocol: Protocol = MATLAB_Y) -> Tensor:

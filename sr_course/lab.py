@@ -1,0 +1,70 @@
+"""Open the lessons in JupyterLab."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sr_course.errors import CourseError
+
+FIRST_LESSON = "00_start_here.ipynb"
+
+
+def lessons_folder() -> Path:
+    """Return the folder of the learner's notebooks: of the clone that this package runs from, or of the present folder.
+
+    Raises:
+        CourseError: neither has them.
+    """
+    clone = Path(__file__).resolve().parents[1]
+    for folder in (clone / "notebooks", Path.cwd() / "notebooks", Path.cwd()):
+        if (folder / FIRST_LESSON).is_file():
+            return folder
+    raise CourseError(
+        f"the lessons are neither in {clone} nor in {Path.cwd()}. Clone the course and call `sr-course lab` in the clone."
+    )
+
+
+def command(folder: Path, extra: Sequence[str] = ()) -> list[str]:
+    """Return the command that serves the clone of `folder` on this machine alone, with a token, at the first lesson."""
+    return [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.root_dir={folder.parent}",
+        f"--LabApp.default_url=/lab/tree/{folder.name}/{FIRST_LESSON}",
+        # The course is used where there is no internet: do not ask for news or newer versions.
+        "--LabApp.news_url=",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        *_root_option(),
+        *extra,
+    ]
+
+
+def _root_option() -> list[str]:
+    """JupyterLab refuses to run as root unless told; in a container root is often the only user there is."""
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return ["--allow-root"] if is_root else []
+
+
+def open_lab(extra: Sequence[str] = ()) -> int:
+    """Serve the lessons until the learner stops the server; return its exit status.
+
+    Args:
+        extra: options passed on to JupyterLab, such as `--no-browser` or `--port=8890`.
+
+    Raises:
+        CourseError: JupyterLab is not installed, or the lessons are not found.
+    """
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise CourseError(f"JupyterLab is not installed. Run: {sys.executable} -m pip install 'sr-course[lab]'")
+    folder = lessons_folder()
+    try:
+        return subprocess.run(command(folder, extra), check=False).returncode  # noqa: S603 (our own command)
+    except KeyboardInterrupt:
+        return 0
