@@ -1,0 +1,337 @@
+// Two or more versions of one picture, under a movable divider or side by side. It needs no kernel.
+
+const MOST_ZOOM = 32;
+const PYTHON_DELAY = 150; // ms of rest before Python is told
+const GRAB = { mouse: 10, pen: 16, touch: 24 }; // px beside the divider that still take hold of it
+const STATE = ["left", "right", "position", "zoom", "center", "side_by_side"];
+const HELP = [
+  ["← →", "move the divider (Page: by 10, Home, End)"],
+  ["+ −", "zoom; the wheel does it once you have clicked the picture"],
+  ["Shift + arrows", "move the picture; or drag it"],
+  ["0", "the whole picture again"],
+  ["1 … 9", "choose the left picture; with Shift the right one"],
+  ["X", "swap left and right"],
+  ["S", "side by side"],
+];
+
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const round = (value, unit) => Math.round(value / unit) * unit;
+
+function element(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+// The view never leaves the picture.
+function inside(center, zoom) {
+  return center.map((value) => clamp(value, 0.5 / zoom, 1 - 0.5 / zoom));
+}
+
+// Left, top and side of what is seen, as fractions of the picture.
+function visible({ zoom, center }) {
+  const [x, y] = inside(center, zoom);
+  return [x - 0.5 / zoom, y - 0.5 / zoom, 1 / zoom];
+}
+
+function paint(canvas, image, view, smooth) {
+  const width = Math.round(canvas.clientWidth * window.devicePixelRatio);
+  const height = Math.round(canvas.clientHeight * window.devicePixelRatio);
+  if (width === 0 || height === 0) return; // not laid out yet; the resize observer calls again
+  const drawn = [view.zoom, ...view.center, width, height].join();
+  if (canvas.dataset.drawn === drawn) return;
+  canvas.dataset.drawn = drawn;
+  canvas.width = width;
+  canvas.height = height;
+  const [left, top, side] = visible(view);
+  const context = canvas.getContext("2d");
+  const scale = width / (side * image.width); // device pixels per pixel of the picture
+  // Between 1 and 2, unequal blocks would look like an artefact of the picture.
+  context.imageSmoothingEnabled = smooth || (scale < 2 && !Number.isInteger(scale));
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, left * image.width, top * image.height, side * image.width, side * image.height, 0, 0, width, height);
+}
+
+function render({ model, el }) {
+  const listening = new AbortController();
+  const on = (target, type, listener, options = {}) =>
+    target.addEventListener(type, listener, { ...options, signal: listening.signal });
+  const labels = model.get("_labels");
+  const [width, height] = model.get("_size");
+  const state = Object.fromEntries(STATE.map((key) => [key, model.get(key)]));
+  const images = [];
+  let frame = 0;
+  let pending = 0;
+
+  // --- what is on the page
+
+  const layers = labels.map((label) =>
+    element(
+      "div",
+      { class: "sr-compare-layer" },
+      element("canvas", { role: "img", "aria-label": label }),
+      element("span", { class: "sr-compare-label", "aria-hidden": "true" }, label),
+    ),
+  );
+  const divider = element("div", {
+    class: "sr-compare-divider",
+    role: "slider",
+    tabindex: "0",
+    "aria-orientation": "horizontal",
+    "aria-valuemin": "0",
+    "aria-valuemax": "100",
+  });
+  const stage = element("div", { class: "sr-compare-stage" }, ...layers, divider);
+  stage.style.setProperty("--sr-width", `${width * model.get("_enlarge")}px`);
+  stage.style.setProperty("--sr-width-number", width);
+  stage.style.setProperty("--sr-height-number", height);
+
+  const button = (text, label, action) => {
+    const node = element("button", { type: "button", title: label, "aria-label": label }, text);
+    on(node, "click", action);
+    return node;
+  };
+  const readout = element("output", { class: "sr-compare-readout", "aria-live": "polite" });
+  const panes = button("Side by side", "Side by side (S)", () => change({ side_by_side: !state.side_by_side }));
+  const swapper = button("Swap", "Swap left and right (X)", () => swap());
+  const bar = element(
+    "div",
+    { class: "sr-compare-bar" },
+    button("−", "Zoom out (−)", () => zoomAt(state.zoom / 2)),
+    readout,
+    button("+", "Zoom in (+)", () => zoomAt(state.zoom * 2)),
+    button("Whole", "The whole picture (0)", () => reset()),
+    swapper,
+    panes,
+  );
+  const choices = ["left", "right"].map((side) => {
+    const buttons = labels.map((label, index) => {
+      const key = `${side === "right" ? "Shift+" : ""}${index + 1}`;
+      return button(label, `${label} on the ${side} (${key})`, () => choose(side, label));
+    });
+    const row = element("div", { class: "sr-compare-bar", role: "group", "aria-label": `${side} picture` }, `${side}:`, ...buttons);
+    return { side, row, buttons };
+  });
+  const keys = HELP.map(([key, does]) => element("li", {}, element("kbd", {}, key), ` ${does}`));
+  const help = element("details", {}, element("summary", {}, "Keys"), element("ul", {}, ...keys));
+  const note = element("p", { class: "sr-compare-note" }, model.get("_note"));
+  const root = element("div", { class: "sr-compare", role: "group" }, stage, bar, ...choices.map((one) => one.row), help, note);
+  note.hidden = !model.get("_note");
+  el.append(root);
+
+  // --- state: changed here at once, told to Python after a rest
+
+  function change(changes) {
+    Object.assign(state, changes);
+    redraw();
+    clearTimeout(pending);
+    pending = setTimeout(tellPython, PYTHON_DELAY);
+  }
+
+  function tellPython() {
+    pending = 0;
+    state.position = round(state.position, 0.1);
+    state.zoom = round(state.zoom, 0.01);
+    state.center = inside(state.center, state.zoom).map((value) => round(value, 0.0001));
+    const now = { ...state }; // setting one trait calls the listeners below
+    for (const key of STATE) model.set(key, now[key]);
+    model.save_changes();
+  }
+
+  const followers = STATE.map((key) => [
+    `change:${key}`,
+    () => {
+      if (pending) return; // the hand on the mouse is newer than what Python says
+      state[key] = model.get(key);
+      redraw();
+    },
+  ]);
+  for (const [event, follow] of followers) model.on(event, follow);
+
+  const moveTo = (position) => change({ position: clamp(position, 0, 100) });
+  const swap = () => change({ left: state.right, right: state.left });
+  const reset = () => change({ zoom: 1, center: [0.5, 0.5] });
+  const choose = (side, label) => {
+    const other = side === "left" ? "right" : "left";
+    if (state[other] === label) swap();
+    else change({ [side]: label });
+  };
+  const pan = (x, y) => {
+    const [left, top] = inside(state.center, state.zoom);
+    change({ center: inside([left + x / state.zoom, top + y / state.zoom], state.zoom) });
+  };
+  // What lies under `point` (fractions of the view) stays there.
+  const zoomAt = (wanted, point = [0.5, 0.5]) => {
+    const zoom = clamp(wanted, 1, MOST_ZOOM);
+    const [left, top, side] = visible(state);
+    const fixed = [left + point[0] * side, top + point[1] * side];
+    change({ zoom, center: inside(fixed.map((value, axis) => value - (point[axis] - 0.5) / zoom), zoom) });
+  };
+
+  // --- drawing
+
+  function redraw() {
+    if (!frame) frame = requestAnimationFrame(draw);
+  }
+
+  function draw() {
+    frame = 0;
+    const { left, right, side_by_side: abreast } = state;
+    const position = clamp(state.position, 0, 100);
+    stage.classList.toggle("sr-compare-abreast", abreast);
+    layers.forEach((layer, index) => {
+      const label = labels[index];
+      layer.hidden = !abreast && label !== left && label !== right;
+      layer.classList.toggle("sr-compare-right", !abreast && label === right && label !== left);
+      layer.style.clipPath = "";
+      if (!abreast && left !== right && label === left) layer.style.clipPath = `inset(0 ${100 - position}% 0 0)`;
+      if (!abreast && left !== right && label === right) layer.style.clipPath = `inset(0 0 0 ${position}%)`;
+      if (images[index] && !layer.hidden) paint(layer.firstChild, images[index], state, model.get("_smooth"));
+    });
+    divider.hidden = abreast;
+    divider.style.left = `${position}%`;
+    divider.setAttribute("aria-label", `Divider between ${left} and ${right}`);
+    divider.setAttribute("aria-valuenow", String(Math.round(position)));
+    divider.setAttribute("aria-valuetext", `${Math.round(position)} percent ${left}, the rest ${right}`);
+    // Without the divider the pictures themselves take the keyboard.
+    if (abreast) stage.setAttribute("tabindex", "0");
+    else stage.removeAttribute("tabindex");
+    stage.style.touchAction = state.zoom > 1 ? "none" : "pan-y";
+    stage.style.cursor = state.zoom > 1 ? "grab" : abreast ? "default" : "ew-resize";
+    readout.textContent = `${Number(state.zoom.toPrecision(3))}×`;
+    panes.setAttribute("aria-pressed", String(abreast));
+    swapper.hidden = abreast;
+    root.setAttribute("aria-label", abreast ? `${labels.join(", ")} side by side` : `${left} and ${right} compared`);
+    for (const { side, row, buttons } of choices) {
+      row.hidden = abreast || labels.length < 3;
+      buttons.forEach((node, index) => node.setAttribute("aria-pressed", String(labels[index] === state[side])));
+    }
+  }
+
+  // --- mouse, pen and fingers: the divider where it is near, else the picture
+
+  const pointers = new Map(); // id -> [x, y] in px of the pane
+  let pane = stage;
+  let held = "";
+
+  const placeOf = (event) => {
+    const box = pane.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+  const fraction = ([x, y]) => [x / pane.clientWidth, y / pane.clientHeight];
+
+  on(stage, "pointerdown", (event) => {
+    if (event.button !== 0) return;
+    event.preventDefault(); // no selection of text, no drag of the page
+    (state.side_by_side ? stage : divider).focus({ preventScroll: true });
+    if (pointers.size === 0) pane = (state.side_by_side && event.target.closest(".sr-compare-layer")) || stage;
+    stage.setPointerCapture(event.pointerId);
+    const place = placeOf(event);
+    pointers.set(event.pointerId, place);
+    const near = Math.abs(place[0] - (state.position / 100) * pane.clientWidth) <= GRAB[event.pointerType || "mouse"];
+    held = !state.side_by_side && (near || state.zoom === 1) ? "divider" : "picture";
+    if (held === "divider" && !near) moveTo(fraction(place)[0] * 100);
+  });
+  on(stage, "pointermove", (event) => {
+    const before = pointers.get(event.pointerId);
+    if (!before) return;
+    const now = placeOf(event);
+    pointers.set(event.pointerId, now);
+    const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
+    if (other) {
+      const spread = ([x, y]) => Math.max(1, Math.hypot(x - other[0], y - other[1]));
+      zoomAt((state.zoom * spread(now)) / spread(before), fraction(other));
+    } else if (held === "divider") {
+      moveTo(fraction(now)[0] * 100);
+    } else {
+      const [x, y] = fraction([before[0] - now[0], before[1] - now[1]]);
+      pan(x, y);
+    }
+  });
+  for (const type of ["pointerup", "pointercancel"]) on(stage, type, (event) => pointers.delete(event.pointerId));
+
+  on(
+    stage,
+    "wheel",
+    (event) => {
+      // A reader who only scrolls past keeps scrolling.
+      if (!root.matches(":focus-within") && !event.ctrlKey) return;
+      event.preventDefault();
+      pane = (state.side_by_side && event.target.closest(".sr-compare-layer")) || stage;
+      const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 33 : 1;
+      zoomAt(state.zoom * 2 ** ((-event.deltaY * lines) / 200), fraction(placeOf(event)));
+    },
+    { passive: false },
+  );
+
+  // --- keyboard
+
+  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+  function press({ key, code, shiftKey }) {
+    const digit = /^(?:Digit|Numpad)([1-9])$/.exec(code)?.[1];
+    const arrow = ARROWS[key];
+    if (arrow && (shiftKey || state.side_by_side)) pan(0.1 * arrow[0], 0.1 * arrow[1]);
+    else if (arrow) moveTo(state.position + arrow[0] - arrow[1]); // up increases, as in every slider
+    else if (key === "PageUp" || key === "PageDown") moveTo(state.position + (key === "PageUp" ? 10 : -10));
+    else if (key === "Home" || key === "End") moveTo(key === "Home" ? 0 : 100);
+    else if (key === "+" || key === "=") zoomAt(state.zoom * 2);
+    else if (key === "-" || key === "_") zoomAt(state.zoom / 2);
+    else if (key === "0" || code === "Digit0") reset();
+    else if (key === "x" || key === "X") swap();
+    else if (key === "s" || key === "S") change({ side_by_side: !state.side_by_side });
+    else if (digit && labels[digit - 1]) choose(shiftKey ? "right" : "left", labels[digit - 1]);
+    else return false;
+    return true;
+  }
+
+  // JupyterLab listens on the document before the widget does, and there X cuts the cell and 0 0 restarts the kernel.
+  // So the window is asked first: a plain letter or digit typed here goes no further, nor does Enter on a button.
+  on(
+    window,
+    "keydown",
+    (event) => {
+      if (!event.composedPath().includes(root) || event.ctrlKey || event.metaKey || event.altKey) return;
+      const used = press(event);
+      if (used) event.preventDefault();
+      if (used || event.key.length === 1 || (event.key === "Enter" && !event.shiftKey)) event.stopPropagation();
+    },
+    { capture: true },
+  );
+
+  // --- start and end
+
+  const resized = new ResizeObserver(redraw);
+  resized.observe(stage);
+  on(window, "resize", redraw); // also tells of another pixel ratio
+  let closed = false;
+  model.get("_pictures").forEach(async (bytes, index) => {
+    try {
+      const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+      if (closed) return image.close();
+      images[index] = image;
+      redraw();
+    } catch (error) {
+      note.hidden = false;
+      note.textContent = `The picture ${labels[index]} cannot be shown: ${error.message}`;
+    }
+  });
+  draw();
+
+  return () => {
+    closed = true;
+    if (pending) {
+      clearTimeout(pending);
+      tellPython();
+    }
+    cancelAnimationFrame(frame);
+    listening.abort();
+    resized.disconnect();
+    for (const [event, follow] of followers) model.off(event, follow);
+    for (const image of images) image?.close(); // their memory is not the garbage collector's
+    root.remove();
+  };
+}
+
+export default { render };

@@ -1,0 +1,78 @@
+"""What a widget leaves for readers without a kernel: a still picture, its alternative text, and one line of text."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any, Literal
+
+from PIL import Image, ImageDraw, ImageFont
+
+from sr_course.images import to_bytes
+
+LABEL_HEIGHT = 26  # px, margin included
+_LABEL_SIZE = 14
+_LABEL_MARGIN = 6
+
+
+class Still:
+    """Mixed into a widget, gives it a still `image/png` and a stable `text/plain` beside its live view.
+
+    A notebook stores the still; a viewer that runs no kernel shows it. The line of text is compared when the stored
+    outputs are checked, so it holds the widget's state and its numbers, rounded. The alternative text travels in the
+    output's metadata under `image/png`, where nbconvert looks for it.
+
+    Name it before the widget class in the list of bases.
+    """
+
+    def still(self) -> Image.Image:
+        """Draw what the widget shows now."""
+        raise NotImplementedError
+
+    def alt(self) -> str:
+        """Say in a sentence what the still picture shows, for those who do not see it."""
+        raise NotImplementedError
+
+    def summary(self) -> str:
+        """Give the state and the numbers in one line, rounded so that it is the same on every machine."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        live = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]  # the widget class that follows has it
+        if live is None:
+            return None
+        # ipywidgets gives the data alone, anywidget the data and its metadata
+        data, metadata = live if isinstance(live, tuple) else (live, {})
+        picture = base64.b64encode(to_bytes(self.still())).decode("ascii")
+        return (
+            {**data, "text/plain": self.summary(), "image/png": picture},
+            {**metadata, "image/png": {"alt": self.alt()}},
+        )
+
+
+def label_width(text: str) -> int:
+    """Width that `write_label` needs for a text, margins included, in pixels."""
+    return _text_width(text) + 4 * _LABEL_MARGIN
+
+
+def write_label(image: Image.Image, text: str, *, side: Literal["left", "right"] = "left", top: int = 0) -> None:
+    """Write a label into an upper corner of an RGB image, white on dark so that it is read on any picture.
+
+    Args:
+        image: changed in place.
+        text: one line.
+        side: the corner.
+        top: pixels from the upper edge; `LABEL_HEIGHT` stands below another label.
+    """
+    left = 0 if side == "left" else image.width - label_width(text)
+    x, y = left + _LABEL_MARGIN, top + _LABEL_MARGIN
+    draw = ImageDraw.Draw(image, "RGBA")
+    draw.rectangle((x, y, x + _text_width(text) + 2 * _LABEL_MARGIN, top + LABEL_HEIGHT - 1), fill=(0, 0, 0, 170))
+    draw.text((x + _LABEL_MARGIN, y + 1), text, font=ImageFont.load_default(_LABEL_SIZE), fill="white")
+
+
+def _text_width(text: str) -> int:
+    return math.ceil(ImageFont.load_default(_LABEL_SIZE).getlength(text))
