@@ -153,9 +153,8 @@ def test_preparing_reduces_as_another_bicubic_does():
     with Image.open(published) as picture, Image.open(io.BytesIO(png)) as prepared:
         pillow = picture.resize((640, 360), Image.Resampling.BICUBIC).crop((40, 24, 520, 336))
         difference = np.abs(np.array(prepared).astype(int) - np.array(pillow))
-    # The same kernel, but each of the two passes may round a value the other way.
+    # Each of the two passes may round a value the other way; another kernel (a = -0.75, Lanczos) is off by 8 and more.
     assert difference.max() <= 2
-    assert difference.mean() < 0.1
 
 
 def test_listing_photographs_does_not_load_torch():
