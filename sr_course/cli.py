@@ -167,11 +167,11 @@ def _data_get(arguments: argparse.Namespace) -> int:
     from sr_course.data.fetch import get
 
     entry = _data_entry(arguments)
-    lines = [entry.title, f"Licence: {entry.licence}", f"Please cite: {entry.citation}", entry.note]
+    folder = get(entry)
+    print(f"{entry.title}\nLicence: {entry.licence}\nPlease cite: {entry.citation}")
     if entry.checksum is None:
-        lines.append("No checksum is published for it: only what the archive says of itself can be checked.")
-    print("\n".join(filter(None, lines)), file=sys.stderr)
-    print(get(entry))
+        print("No checksum is published for it: only what the archive says of itself could be checked.")
+    print(folder)
     return 0
 
 
