@@ -25,7 +25,7 @@ def lessons_folder() -> Path:
         if (folder / FIRST_LESSON).is_file():
             return folder
     raise CourseError(
-        f"the lessons are neither in {clone} nor in {Path.cwd()}. Clone the course and call `sr-course lab` in the clone."
+        f"the lessons are neither in {clone} nor in {Path.cwd()}. Clone the course; call `sr-course lab` there."
     )
 
 

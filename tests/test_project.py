@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -33,6 +34,6 @@ def test_conda_and_pip_install_the_same():
 def test_nothing_is_pinned():
     """A floor and no ceiling: a course that is installed next year must not hold a machine back."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    for requirement in [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]:
+    for requirement in itertools.chain(project["dependencies"], *project["optional-dependencies"].values()):
         assert "==" not in requirement
         assert "<" not in requirement

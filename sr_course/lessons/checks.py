@@ -1,0 +1,49 @@
+"""Self-checks of the exercises: what was expected and what came, two hints, then the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Exercise:
+    """One exercise as its check knows it, and how often it has been tried in this session.
+
+    Attributes:
+        number: as the lesson counts it, such as `1.2`.
+        hints: the first comes with the first wrong try, the second with the second.
+        answer: shown from the third wrong try on.
+    """
+
+    number: str
+    hints: tuple[str, str]
+    answer: str
+    tries: int = field(default=0, init=False)
+
+    def right(self, praise: str) -> None:
+        """Say that the answer is right, and what follows from it."""
+        self.tries = 0
+        print(f"Exercise {self.number}: right. {praise}")
+
+    def wrong(self, expected: str, came: str) -> None:
+        """Say what was expected and what came, and help a little more each time."""
+        self.tries += 1
+        print(f"Exercise {self.number}: not yet. Expected {expected}; your answer gives {came}.")
+        if self.tries <= len(self.hints):
+            print(f"Hint {self.tries}: {self.hints[self.tries - 1]}")
+        else:
+            print(f"The answer: {self.answer}")
+
+    def unsolved(self) -> None:
+        """Say that there is nothing to check yet."""
+        print(f"Exercise {self.number}: not solved yet.")
+
+    def failed(self, error: Exception) -> None:
+        """Say that the learner's code stopped with an error; that is a wrong try like any other."""
+        self.wrong("a result", f"an error, {type(error).__name__}: {error}")
+
+
+def missing(answer: Any) -> bool:
+    """Tell whether an answer is still the placeholder `...` or nothing at all."""
+    return answer is ... or answer is None
