@@ -1,0 +1,50 @@
+"""The check of lesson 0: several right answers, several typical wrong ones."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+from sr_course.lessons import start
+from sr_course.lessons.checks import Exercise
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    old = start._SHARE
+    monkeypatch.setattr(start, "_SHARE", Exercise(number=old.number, hints=old.hints, answer=old.answer))
+
+
+@pytest.mark.parametrize("share", [
+    lambda s: 1 / s**2, lambda s: (1 / s) * (1 / s), lambda s: Fraction(1, s * s), lambda s: torch.tensor(1 / s**2),
+])  # fmt: skip
+def test_right(share, capsys):
+    start.check_share(share)
+    assert capsys.readouterr().out.startswith("Exercise 0.1: right.")
+
+
+@pytest.mark.parametrize(("share", "came"), [
+    (lambda s: 1 / s, "0.5"), (lambda s: s**2, "4"), (lambda s: "a quarter", "a quarter"),
+    (lambda s: s / 0, "ZeroDivisionError"),
+])  # fmt: skip
+def test_wrong(share, came, capsys):
+    start.check_share(share)
+    said = capsys.readouterr().out
+    assert "not yet. Expected" in said
+    assert came in said
+    assert "Hint 1" in said
+
+
+@pytest.mark.parametrize("share", [lambda s: ..., lambda s: None])
+def test_unsolved(share, capsys):
+    start.check_share(share)
+    assert capsys.readouterr().out == "Exercise 0.1: not solved yet.\n"
+
+
+def test_two_hints_then_the_answer(capsys):
+    for _ in range(3):
+        start.check_share(lambda s: 1 / s)
+    said = capsys.readouterr().out
+    assert said.index("Hint 1") < said.index("Hint 2") < said.index("The answer: return 1 / scale**2")
