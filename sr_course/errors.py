@@ -15,3 +15,7 @@ class DataError(CourseError):
 
 class ModelError(CourseError):
     """A network is unknown, or its weights do not fit."""
+
+
+class TrainingError(CourseError):
+    """A recipe is impossible, or a training run cannot start, go on, or be saved."""

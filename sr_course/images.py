@@ -178,6 +178,33 @@ def luma(rgb: Tensor) -> Tensor:
     return (16 + 65.481 * red + 128.553 * green + 24.966 * blue) / 255
 
 
+def rgb_to_ycbcr(rgb: Tensor) -> Tensor:
+    """Luma and the two colour differences of BT.601 in their studio range, as MATLAB's `rgb2ycbcr` computes them.
+
+    Args:
+        rgb: `(N, 3, H, W)` in [0, 1].
+
+    Returns:
+        `(N, 3, H, W)`: Y' in [16/255, 235/255], then Cb and Cr in [16/255, 240/255] about 128/255; not rounded.
+
+    Source: ITU-R BT.601; the coefficients are those of MATLAB's `rgb2ycbcr`.
+    """
+    red, green, blue = rgb[:, 0:1], rgb[:, 1:2], rgb[:, 2:3]
+    blueness = (128 - 37.797 * red - 74.203 * green + 112.0 * blue) / 255
+    redness = (128 + 112.0 * red - 93.786 * green - 18.214 * blue) / 255
+    return torch.cat([luma(rgb), blueness, redness], dim=1)
+
+
+def ycbcr_to_rgb(ycbcr: Tensor) -> Tensor:
+    """Undo `rgb_to_ycbcr`: `(N, 3, H, W)` to RGB; colours that no screen has fall outside [0, 1]."""
+    weights = torch.tensor(
+        [[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]], dtype=torch.float64
+    )
+    back = (255 * torch.linalg.inv(weights)).to(ycbcr.device, ycbcr.dtype)
+    centred = ycbcr - torch.tensor([16.0, 128.0, 128.0], device=ycbcr.device, dtype=ycbcr.dtype).reshape(3, 1, 1) / 255
+    return torch.einsum("rc,nchw->nrhw", back, centred)
+
+
 def full_range_luma(rgb: Tensor) -> Tensor:
     """Brightness Y' of BT.601 over the whole of [0, 1], as in JPEG files: `(N, 3, H, W)` to `(N, 1, H, W)`."""
     red, green, blue = rgb[:, 0:1], rgb[:, 1:2], rgb[:, 2:3]
@@ -196,6 +223,12 @@ def modcrop(picture: Tensor, scale: int) -> Tensor:
             f"{picture.shape[-1]}x{picture.shape[-2]} pixels are fewer than the scale {scale}; use a larger picture."
         )
     return picture[..., :height, :width]
+
+
+def centre_crop(picture: Tensor, height: int, width: int) -> Tensor:
+    """Cut `(..., H, W)` to its middle `height` by `width`; an odd remainder leaves one pixel more right and bottom."""
+    top, left = (picture.shape[-2] - height) // 2, (picture.shape[-1] - width) // 2
+    return picture[..., top : top + height, left : left + width]
 
 
 def grid(pictures: Sequence[Tensor], columns: int | None = None, *, gap: int = 4) -> Tensor:
