@@ -1,41 +1,126 @@
 # %% [markdown]
 # # Start here
 #
-# A photograph is a grid of numbers. This first lesson shows one such grid, and how an exercise works.
+# A photograph was shrunk to a quarter of its width and height. Can a computer bring back what was lost?
+#
+# That is **super-resolution**, and it is the question of this course. Run the two cells below (click one, then press Shift+Enter) and look.
+
+# %% tags=["nbval-ignore-output"]
+# output not compared: it names this machine's versions and processor
+from sr_course.lessons import setup
+
+setup();
 
 # %%
-import torch
+from sr_course import images
+from sr_course.data.shipped import photo
+from sr_course.degradations import bicubic_lr
+from sr_course.resample import imresize
 
-torch.set_num_threads(1)
-stripes = torch.tensor([0.0, 1.0]).repeat(4)  # a fine stripe: black, white, black, white
-print(f"mean {stripes.mean():.2f} over {len(stripes)} pixels")
+panda = photo("red_panda")
+hr = images.read(panda.path)          # high resolution: the truth, (1, 3, 360, 480), RGB in [0, 1]
+lr = bicubic_lr(hr, scale=4)          # low resolution: what is left of it, (1, 3, 90, 120)
+sr = imresize(lr, 4).clamp(0, 1)      # super-resolution, the oldest way: bicubic interpolation
+print("high", tuple(hr.shape), " low", tuple(lr.shape))
 
+# %%
+from sr_course.lessons import show
+
+show({"low resolution": lr, "bicubic": sr, "truth": hr}, columns=3, zoom=1,
+     alt="The head of a red panda three times: as large square pixels, as a smooth blur, and with every hair sharp.")
+print(f"Photograph: {panda.author}, {panda.licence}")
 
 # %% [markdown]
-# ## Exercise 0.1
+# On the left you see the pixels that are left. On the right is the truth. In the middle is the classical answer: a smooth curve through the pixels. The squares are gone, but the fur is not back.
 #
-# Keep every second pixel. What is left of the stripe?
+# Before you go on, make a guess: **of every hundred pixels of the truth, how many does the small picture keep?**
 
 # %%
-def check_halved(halved):
-    """Compare the learner's answer with the stripe's even pixels."""
-    if halved is None or halved is ...:
-        print("Exercise 0.1: not solved yet.")
-    elif torch.equal(halved, torch.zeros(4)):
-        print("Exercise 0.1: right. The stripe has become black.")
-    else:
-        print(f"Exercise 0.1: expected four zeros, got {halved.tolist()}.")
+kept = lr.shape[-2] * lr.shape[-1]
+all_of_them = hr.shape[-2] * hr.shape[-1]
+print(f"{kept:,} of {all_of_them:,} pixels: {100 * kept / all_of_them:.2f} in a hundred")
 
+# %% [markdown]
+# Six in a hundred. A method that "enlarges four times" has to make up fifteen pixels of every sixteen. Where should they come from? Bicubic takes them from the neighbours, and lesson 1 shows how. The lessons after it let networks learn them from other photographs.
+#
+# ## How this course works
+#
+# | | |
+# |---|---|
+# | **You will** | see what is lost, do each idea by hand, then with the module, then move it with a widget, then measure it |
+# | **You need** | some Python. No GPU, no download, no earlier course on networks |
+# | **Time** | 10 minutes for this page, 60 to 90 for each lesson |
+# | **Photographs** | their authors and licences: `datasets/CREDITS.md`. Texts: CC BY 4.0, code: MIT |
+#
+# Every lesson asks you to predict before it shows. A wrong guess is worth more than no guess, so take the few seconds.
+#
+# ### Widgets
+#
+# A widget is a picture that you can move. Drag the divider, or press the arrow keys. Zoom with the wheel or with `+`, and press `0` to go back.
+#
+# **Task:** zoom to the whiskers. Which picture has them, and what has bicubic put in their place?
 
 # %%
-def halve(row):
+from sr_course.widgets.compare import CompareSlider
+
+CompareSlider({"low resolution": lr, "bicubic": sr, "truth": hr}, left="bicubic", right="truth", scene=panda.description)
+
+# %% [markdown]
+# <details><summary>What there is to see</summary>
+#
+# Where a whisker runs, the small picture holds a few pixels that are slightly brighter than the fur around them. Bicubic makes one wide, pale band of them. Nothing in the small picture says that the band was a thin bright line. You know it, because you have seen animals before. A network can know it for the same reason.
+# </details>
+#
+# ### Numbers
+#
+# How wrong is a picture? The usual measure is PSNR, in decibels (dB): more is better. The usual second one is SSIM, where 1 is perfect. Lesson 1 computes both by hand. This course measures every method in the same way, on twelve photographs that no network has been trained on. The table grows with each lesson. Its first two rows:
+
+# %%
+from sr_course.lessons import results
+
+tables = results(["nearest", "bicubic"])
+
+# %%
+gain = tables[1].psnr - tables[0].psnr
+print(f"bicubic is {gain:.2f} dB better than copying pixels")
+assert gain > 0
+
+# %% [markdown]
+# The first line of the table says how the numbers were measured. That line is not a detail: lesson 1 shows one pair of pictures that gets very different PSNRs, depending on nothing else.
+#
+# ### Exercises
+#
+# Each exercise has a self-check. It tells you what was expected and what your answer gives. It helps a little more with each try, and it accepts every right way.
+#
+# **Exercise 0.1.** Write a function that takes the scale and returns the share of pixels that is kept. Replace the `...`, and run the cell.
+
+# %%
+from sr_course.lessons.start import check_share
+
+
+def share(scale):
     # solution begins; until then: return ...
-    every_second = slice(None, None, 2)
-    return row[every_second]
+    return 1 / scale**2
     # solution ends
 
 
-check_halved(halve(stripes))
+check_share(share)
 
-# %% [markdown] tags=["solution"]
-# Half of the light is gone: after sampling, the fine stripe and a black wall are the same picture.
+# %% [markdown]
+# Stuck for good? The folder `solved` beside the lessons holds each of them with every answer.
+#
+# ## If something does not work
+#
+# Open a terminal and type `sr-course doctor`. It looks at your machine, line by line, and says what to do.
+#
+# ## Your own photograph
+#
+# The course is also a tool. In a terminal:
+#
+# ```
+# sr-course upscale my_photo.jpg larger.png --scale 4
+# ```
+#
+# So far it knows only interpolation. It gets better as you do.
+#
+# **Next:** [lesson 1, bicubic](01_bicubic.ipynb). What happens to a picture when it shrinks, and how far can a formula bring it back?
