@@ -101,16 +101,16 @@ function render({ model, el }) {
     button("−", "Zoom out (−)", () => zoomAt(state.zoom / 2)),
     readout,
     button("+", "Zoom in (+)", () => zoomAt(state.zoom * 2)),
-    button("Whole", "The whole picture (0)", () => reset()),
+    button("Fit", "The whole picture (0)", () => reset()),
     swapper,
     panes,
   );
-  const choices = ["left", "right"].map((side) => {
+  const choices = [["left", "Left"], ["right", "Right"]].map(([side, title]) => {
     const buttons = labels.map((label, index) => {
       const key = `${side === "right" ? "Shift+" : ""}${index + 1}`;
       return button(label, `${label} on the ${side} (${key})`, () => choose(side, label));
     });
-    const row = element("div", { class: "sr-compare-bar", role: "group", "aria-label": `${side} picture` }, `${side}:`, ...buttons);
+    const row = element("div", { class: "sr-compare-bar", role: "group", "aria-label": `${title} picture` }, element("span", {}, title), ...buttons);
     return { side, row, buttons };
   });
   const keys = HELP.map(([key, does]) => element("li", {}, element("kbd", {}, key), ` ${does}`));
@@ -177,9 +177,24 @@ function render({ model, el }) {
 
   function draw() {
     frame = 0;
+    const focused = root.getRootNode().activeElement;
+    drawPictures();
+    drawControls();
+    // What had the keyboard may just have been hidden.
+    if (root.contains(focused) && (focused.offsetParent === null || focused === stage)) holder().focus({ preventScroll: true });
+  }
+
+  // Side by side there is no divider, so the pictures themselves take the keyboard.
+  function holder() {
+    return state.side_by_side ? stage : divider;
+  }
+
+  function drawPictures() {
     const { left, right, side_by_side: abreast } = state;
     const position = clamp(state.position, 0, 100);
     stage.classList.toggle("sr-compare-abreast", abreast);
+    stage.style.touchAction = state.zoom > 1 ? "none" : "pan-y";
+    stage.style.cursor = state.zoom > 1 ? "grab" : abreast ? "default" : "ew-resize";
     layers.forEach((layer, index) => {
       const label = labels[index];
       layer.hidden = !abreast && label !== left && label !== right;
@@ -189,20 +204,22 @@ function render({ model, el }) {
       if (!abreast && left !== right && label === right) layer.style.clipPath = `inset(0 0 0 ${position}%)`;
       if (images[index] && !layer.hidden) paint(layer.firstChild, images[index], state, model.get("_smooth"));
     });
-    divider.hidden = abreast;
     divider.style.left = `${position}%`;
+  }
+
+  function drawControls() {
+    const { left, right, side_by_side: abreast } = state;
+    const percent = Math.round(clamp(state.position, 0, 100));
+    root.setAttribute("aria-label", abreast ? `${labels.join(", ")} side by side` : `${left} and ${right} compared`);
+    divider.hidden = abreast;
     divider.setAttribute("aria-label", `Divider between ${left} and ${right}`);
-    divider.setAttribute("aria-valuenow", String(Math.round(position)));
-    divider.setAttribute("aria-valuetext", `${Math.round(position)} percent ${left}, the rest ${right}`);
-    // Without the divider the pictures themselves take the keyboard.
+    divider.setAttribute("aria-valuenow", String(percent));
+    divider.setAttribute("aria-valuetext", `${percent} percent ${left}, the rest ${right}`);
     if (abreast) stage.setAttribute("tabindex", "0");
     else stage.removeAttribute("tabindex");
-    stage.style.touchAction = state.zoom > 1 ? "none" : "pan-y";
-    stage.style.cursor = state.zoom > 1 ? "grab" : abreast ? "default" : "ew-resize";
     readout.textContent = `${Number(state.zoom.toPrecision(3))}×`;
     panes.setAttribute("aria-pressed", String(abreast));
     swapper.hidden = abreast;
-    root.setAttribute("aria-label", abreast ? `${labels.join(", ")} side by side` : `${left} and ${right} compared`);
     for (const { side, row, buttons } of choices) {
       row.hidden = abreast || labels.length < 3;
       buttons.forEach((node, index) => node.setAttribute("aria-pressed", String(labels[index] === state[side])));
@@ -224,7 +241,7 @@ function render({ model, el }) {
   on(stage, "pointerdown", (event) => {
     if (event.button !== 0) return;
     event.preventDefault(); // no selection of text, no drag of the page
-    (state.side_by_side ? stage : divider).focus({ preventScroll: true });
+    holder().focus({ preventScroll: true });
     if (pointers.size === 0) pane = (state.side_by_side && event.target.closest(".sr-compare-layer")) || stage;
     stage.setPointerCapture(event.pointerId);
     const place = placeOf(event);
