@@ -126,7 +126,7 @@ def _zip_members(
                 raise _refusal(archive, f"{info.filename!r} is a link or a device")
             if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise _refusal(archive, f"{info.filename!r} is encrypted or packed in an unusual way")
-            yield info.filename, None if info.is_dir() else opened.open(info)
+            yield info.filename, None if info.filename.endswith("/") else opened.open(info)
 
 
 def _tar_members(

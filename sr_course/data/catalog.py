@@ -18,7 +18,7 @@ Kind = Literal["zip", "tar", "file", "registry"]
 NOT_PUBLISHED = "not published"
 _DIGEST_LENGTH = {"md5": 32, "sha256": 64}  # in hexadecimal digits
 _TEXTS = ("title", "kind", "file", "published_in", "licence", "citation", "page")
-_OPTIONAL_TEXTS = ("folder", "requirement", "note")
+_OPTIONAL_TEXTS = ("folder", "requirement")
 _FIELDS = {*_TEXTS, *_OPTIONAL_TEXTS, "size", "checksum", "mirrors", "members"}
 
 
@@ -72,7 +72,6 @@ class Entry:
     folder: str = "."
     requirement: str = ""
     members: tuple[Member, ...] = ()
-    note: str = ""
 
 
 def load_catalog(path: str | os.PathLike[str] | None = None) -> dict[str, Entry]:

@@ -209,9 +209,9 @@ def _fetch_more(url: str, part: Path, size: int | None, room: float) -> None:
         raise ConnectionError(f"the connection ended after {_length(part)} of {expected} bytes")
 
 
-def _copy(response: IO[bytes], stream: IO[bytes], part: Path, expected: int | None, done: int) -> None:
+def _copy(response: http.client.HTTPResponse, stream: IO[bytes], part: Path, expected: int | None, done: int) -> None:
     with progress_bar(expected, part.name.removesuffix(".part"), done) as bar:
-        while chunk := response.read(_CHUNK):
+        while chunk := response.read1(_CHUNK):  # what has come, so that a process that is killed loses none of it
             done += len(chunk)
             if expected is not None and done > expected:
                 _discard(part)
