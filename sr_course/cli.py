@@ -35,7 +35,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit status: 0 done, 1 found wanting (`doctor`, `verify`), 2 could not be done."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if arguments.verb == "lab":
+        arguments.options = unknown  # JupyterLab knows them
+    elif unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         status: int = arguments.run(arguments)
     except CourseError as error:
@@ -55,8 +60,8 @@ def _positive(text: str) -> int:
 
 
 def _add_lab(verbs: Verbs) -> None:
-    verb = verbs.add_parser("lab", help="open the lessons in JupyterLab")
-    verb.add_argument("options", nargs=argparse.REMAINDER, help="passed on to JupyterLab, such as --no-browser")
+    about = "Open the lessons in JupyterLab. Other options are passed on to it, such as --no-browser or --port=8890."
+    verb = verbs.add_parser("lab", help="open the lessons in JupyterLab", description=about)
     verb.set_defaults(run=_lab)
 
 

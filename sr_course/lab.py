@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,12 +27,9 @@ def lessons_folder() -> Path:
     )
 
 
-def command(folder: Path, extra: Sequence[str] = ()) -> list[str]:
-    """Return the command that serves the clone of `folder` on this machine alone, with a token, at the first lesson."""
+def options(folder: Path, extra: Sequence[str] = ()) -> list[str]:
+    """Return JupyterLab's options to serve the clone of `folder` on this machine alone, at the first lesson."""
     return [
-        sys.executable,
-        "-m",
-        "jupyterlab",
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.root_dir={folder.parent}",
         f"--LabApp.default_url=/lab/tree/{folder.name}/{FIRST_LESSON}",
@@ -53,7 +48,7 @@ def _root_option() -> list[str]:
 
 
 def open_lab(extra: Sequence[str] = ()) -> int:
-    """Serve the lessons until the learner stops the server; return its exit status.
+    """Serve the lessons until the learner stops the server; JupyterLab makes a token of its own.
 
     Args:
         extra: options passed on to JupyterLab, such as `--no-browser` or `--port=8890`.
@@ -61,10 +56,10 @@ def open_lab(extra: Sequence[str] = ()) -> int:
     Raises:
         CourseError: JupyterLab is not installed, or the lessons are not found.
     """
-    if importlib.util.find_spec("jupyterlab") is None:
-        raise CourseError(f"JupyterLab is not installed. Run: {sys.executable} -m pip install 'sr-course[lab]'")
-    folder = lessons_folder()
     try:
-        return subprocess.run(command(folder, extra), check=False).returncode  # noqa: S603 (our own command)
-    except KeyboardInterrupt:
-        return 0
+        from jupyterlab.labapp import LabApp
+    except ImportError:
+        message = f"JupyterLab is not installed. Run: {sys.executable} -m pip install 'sr-course[lab]'"
+        raise CourseError(message) from None
+    LabApp.launch_instance(argv=options(lessons_folder(), extra))
+    return 0

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
 
 import pytest
 import torch
@@ -94,3 +100,39 @@ def test_usage():
     assert sr_course().returncode == 2
     assert "evaluate" in sr_course("--help").stdout
     assert sr_course("evaluate", "bicubic", "--scale", "0").returncode == 2
+
+
+def test_lab_answers_with_a_token_on_the_first_lesson(tmp_path):
+    """The real server: it refuses a stranger, and serves lesson 0 to the learner."""
+    environment = {
+        **os.environ,
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+        "JUPYTER_DATA_DIR": str(tmp_path / "data"),
+        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+    }
+    command = [sys.executable, "-m", "sr_course", "lab", "--no-browser", "--port=0"]
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    try:
+        info = wait_for_server(tmp_path / "runtime", server, tmp_path / "log")
+        assert info["hostname"] == "127.0.0.1"
+        assert len(info["token"]) >= 32
+        lesson = f"{info['url']}api/contents/notebooks/00_start_here.ipynb"
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(lesson, timeout=10)
+        with urllib.request.urlopen(f"{lesson}?token={info['token']}", timeout=30) as answer:
+            assert json.load(answer)["type"] == "notebook"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def wait_for_server(runtime: Path, server: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
+    """Wait until the server has written where it listens, at most a minute."""
+    for _ in range(240):
+        for file in runtime.glob("jpserver-*.json"):
+            with contextlib.suppress(json.JSONDecodeError):  # being written
+                return json.loads(file.read_text())
+        assert server.poll() is None, log.read_text()
+        time.sleep(0.25)
+    raise AssertionError(log.read_text())
