@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sr_course import __version__
 from sr_course.errors import CourseError
+from sr_course.training import command as training
 
 if TYPE_CHECKING:
     from sr_course.data.catalog import Entry
@@ -30,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(verbs)
     _add_upscale(verbs)
     _add_data(verbs)
+    training.add_verb(verbs)
     return parser
 
 

@@ -1,0 +1,135 @@
+"""A network with what moves it: its optimiser, the scaler of its gradients, the running mean of its weights."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from sr_course.errors import TrainingError
+from sr_course.training.recipe import Recipe
+from sr_course.training.runtime import Runtime
+
+
+class Ema:
+    """The running mean of a network's parameters and buffers, as a network of its own.
+
+    After each update the mean moves a little towards the weights: mean += (1 - decay) * (weights - mean). In the first
+    steps the decay is smaller, so that the random first weights are soon forgotten.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Take in the weights after the update of `step`, counted from 0."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
+        moving = [(mean, new) for mean, new in pairs if mean.is_floating_point()]
+        torch._foreach_lerp_([mean for mean, _ in moving], [new for _, new in moving], 1 - decay)
+        for mean, new in pairs:
+            if not mean.is_floating_point():  # batch norm counts its batches
+                mean.copy_(new)
+
+
+@dataclass(kw_only=True)
+class Learner:
+    """A network in training.
+
+    Attributes:
+        network: the network itself, whose weights are stored.
+        called: the same network as a step calls it: translated, or averaging its gradients over the ranks.
+        optimizer: moves the weights; each group has its `learning_rate_factor`.
+        scaler: scales the loss up and the gradients down again, in fp16.
+        ema: the running mean, where the recipe wants one.
+        clip_norm: gradients are scaled down to this norm; 0 leaves them.
+    """
+
+    network: nn.Module
+    called: nn.Module
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    ema: Ema | None
+    clip_norm: float
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Give each group of parameters its share of a learning rate."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate * group["learning_rate_factor"]
+
+    def part(self, *, last: bool) -> AbstractContextManager[object]:
+        """Within this, gradients add up; the ranks exchange them in the last part of the batch only."""
+        if isinstance(self.called, nn.parallel.DistributedDataParallel) and not last:
+            return self.called.no_sync()
+        return contextlib.nullcontext()
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of a loss to what is there."""
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+
+    def update(self, step: int) -> Tensor:
+        """Move the weights by the gradients, forget the gradients, and return their norm before clipping."""
+        self.scaler.unscale_(self.optimizer)
+        weights = [weight for weight in self.network.parameters() if weight.grad is not None]
+        norm = nn.utils.clip_grad_norm_(weights, self.clip_norm or float("inf"))
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema:
+            self.ema.update(self.network, step)
+        return norm.detach()
+
+    def state(self) -> dict[str, Any]:
+        """Return what moves the weights, without the weights."""
+        return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+
+
+def make_learner(network: nn.Module, recipe: Recipe, runtime: Runtime) -> Learner:
+    """Put a network on the device and give it what a recipe trains it with.
+
+    Raises:
+        TrainingError: a learning-rate factor is for parameters that the network does not have.
+    """
+    network = runtime.place(network).train()
+    return Learner(
+        network=network,
+        called=runtime.callable(network),
+        optimizer=_optimizer(network, recipe, runtime),
+        scaler=torch.amp.GradScaler(runtime.device.type, enabled=runtime.scales_gradients),
+        ema=Ema(network, recipe.ema_decay) if recipe.ema_decay else None,
+        clip_norm=recipe.clip_norm,
+    )
+
+
+def _optimizer(network: nn.Module, recipe: Recipe, runtime: Runtime) -> Optimizer:
+    groups = _groups(network, recipe)
+    fused = runtime.device.type in ("cpu", "cuda")  # one kernel for all weights, instead of several for each
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, fused=fused)
+    betas = (recipe.betas[0], recipe.betas[1])
+    return torch.optim.Adam(groups, lr=recipe.learning_rate, betas=betas, fused=fused)
+
+
+def _groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """One group of parameters for each learning-rate factor, and one for all the others."""
+    remaining = dict(network.named_parameters())
+    groups = []
+    for prefix, factor in recipe.learning_rate_factors:
+        chosen = [name for name in remaining if name.startswith(prefix)]
+        if not chosen:
+            raise TrainingError(f"learning_rate_factors names {prefix!r}, and no parameter of the network begins so.")
+        groups.append({"params": [remaining.pop(name) for name in chosen], "learning_rate_factor": factor})
+    return [{"params": list(remaining.values()), "learning_rate_factor": 1.0}, *groups]

@@ -1,0 +1,102 @@
+"""The recipes of the course: one code path, four sizes for every network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sr_course.errors import TrainingError
+from sr_course.losses import Term
+from sr_course.training.networks import SRCNNOptions
+from sr_course.training.recipe import Recipe
+
+
+def one_two_five(last: int) -> tuple[int, ...]:
+    """Return the steps 0, 1, 2, 5, 10, 20, 50 and so on, and the last: most change happens early in a run."""
+    steps = {factor * 10**power for power in range(len(str(last))) for factor in (1, 2, 5)}
+    return (0, *sorted(step for step in steps if step < last), last)
+
+
+SRCNN_PAPER = Recipe(
+    name="paper",
+    network=SRCNNOptions(kernel_sizes=(9, 5, 5), sub_image=33),
+    channel="y",
+    augment=False,
+    losses=(Term("caffe_euclidean"),),
+    # Dong et al. 2016, sec. 4.1: 8 x 10^8 backpropagations, one a sub-image; the authors' solver takes 128 at a time
+    steps=6_250_000,
+    batch_size=128,
+    # the paper cuts 33x33 out of pictures enlarged whole: 52 is the smallest crop whose middle 33 comes out the same
+    hr_crop=52,
+    optimizer="sgd",
+    learning_rate=1e-4,
+    learning_rate_factors=(("conv3.", 0.1),),  # Dong et al. 2016, sec. 3.3
+    validate_every=10_000,
+    checkpoint_every=5_000,
+    log_every=500,
+    snapshot_steps=one_two_five(6_250_000),
+)
+
+SRCNN_LAPTOP = Recipe(
+    name="laptop",
+    network=SRCNNOptions(kernel_sizes=(9, 5, 5)),
+    channel="y",
+    losses=(Term("mse"),),
+    steps=4_000,
+    batch_size=16,
+    hr_crop=48,
+    learning_rate=1e-3,
+    schedule="cosine",
+    warmup_steps=200,
+    final_factor=0.01,
+    ema_decay=0.999,
+    log_every=50,
+    validate_every=500,
+    checkpoint_every=500,
+    snapshot_steps=one_two_five(4_000),
+)
+
+SRCNN_CLASSROOM = replace(
+    SRCNN_LAPTOP,
+    name="classroom",
+    steps=60_000,
+    batch_size=64,
+    hr_crop=96,
+    warmup_steps=2_000,
+    log_every=200,
+    validate_every=5_000,
+    checkpoint_every=2_000,
+    snapshot_steps=one_two_five(60_000),
+)
+
+SRCNN_SMOKE = replace(
+    SRCNN_LAPTOP,
+    name="smoke",
+    network=SRCNNOptions(kernel_sizes=(5, 1, 3), channels=(8, 4)),
+    steps=20,
+    batch_size=4,
+    hr_crop=24,
+    warmup_steps=2,
+    log_every=5,
+    validate_every=10,
+    validation_pictures=1,
+    checkpoint_every=10,
+    snapshot_steps=(0, 10, 20),
+)
+
+RECIPES: Mapping[str, Mapping[str, Recipe]] = {
+    "srcnn": {one.name: one for one in (SRCNN_SMOKE, SRCNN_LAPTOP, SRCNN_CLASSROOM, SRCNN_PAPER)},
+}
+
+
+def recipe(model: str, name: str) -> Recipe:
+    """Return a recipe of the course.
+
+    Raises:
+        TrainingError: there is no such network to train, or no recipe of that name for it.
+    """
+    if model not in RECIPES:
+        raise TrainingError(f"there is no model {model!r} to train; choose from {', '.join(RECIPES)}.")
+    if name not in RECIPES[model]:
+        raise TrainingError(f"{model} has no recipe {name!r}; choose from {', '.join(RECIPES[model])}.")
+    return RECIPES[model][name]
