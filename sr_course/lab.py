@@ -33,9 +33,6 @@ def options(folder: Path, extra: Sequence[str] = ()) -> list[str]:
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.root_dir={folder.parent}",
         f"--LabApp.default_url=/lab/tree/{folder.name}/{FIRST_LESSON}",
-        # The course is used where there is no internet: do not ask for news or newer versions.
-        "--LabApp.news_url=",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         *_root_option(),
         *extra,
     ]
@@ -61,5 +58,9 @@ def open_lab(extra: Sequence[str] = ()) -> int:
     except ImportError:
         message = f"JupyterLab is not installed. Run: {sys.executable} -m pip install 'sr-course[lab]'"
         raise CourseError(message) from None
+    # The course is used where there is no internet: settings beside this file keep JupyterLab from asking for news.
+    # The learner's own settings go before them.
+    paths = [os.environ.get("JUPYTER_CONFIG_PATH", ""), str(Path(__file__).with_name("jupyter_config"))]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(path for path in paths if path)
     LabApp.launch_instance(argv=options(lessons_folder(), extra))
     return 0

@@ -18,19 +18,22 @@ from sr_course.degradations import bicubic_lr
 from sr_course.resample import imresize
 
 panda = photo("red_panda")
-hr = images.read(panda.path)          # high resolution: the truth, (1, 3, 360, 480), RGB in [0, 1]
-lr = bicubic_lr(hr, scale=4)          # low resolution: what is left of it, (1, 3, 90, 120)
-sr = imresize(lr, 4).clamp(0, 1)      # super-resolution, the oldest way: bicubic interpolation
+hr = images.read(panda.path)      # high resolution: the truth
+lr = bicubic_lr(hr, scale=4)      # low resolution: what is left of it
+sr = imresize(lr, 4).clamp(0, 1)  # super-resolution, the classical way
 print("high", tuple(hr.shape), " low", tuple(lr.shape))
 
 # %%
 from sr_course.lessons import show
 
-show({"low resolution": lr, "bicubic": sr, "truth": hr}, columns=3, zoom=1,
-     alt="The head of a red panda three times: as large square pixels, as a smooth blur, and with every hair sharp.")
+head, head_lr = (..., slice(40, 280), slice(80, 320)), (..., slice(10, 70), slice(20, 80))
+show({"low resolution": lr[head_lr], "bicubic": sr[head], "truth": hr[head]},
+     alt="A red panda's head: as square pixels, as a smooth blur, with every hair sharp")
 print(f"Photograph: {panda.author}, {panda.licence}")
 
 # %% [markdown]
+# A picture is a block of numbers: one picture, three colours (red, green, blue), then its height and width in pixels. Each number lies between 0 (dark) and 1 (bright).
+#
 # On the left you see the pixels that are left. On the right is the truth. In the middle is the classical answer: a smooth curve through the pixels. The squares are gone, but the fur is not back.
 #
 # Before you go on, make a guess: **of every hundred pixels of the truth, how many does the small picture keep?**
@@ -63,7 +66,8 @@ print(f"{kept:,} of {all_of_them:,} pixels: {100 * kept / all_of_them:.2f} in a 
 # %%
 from sr_course.widgets.compare import CompareSlider
 
-CompareSlider({"low resolution": lr, "bicubic": sr, "truth": hr}, left="bicubic", right="truth", scene=panda.description)
+CompareSlider({"low resolution": lr, "bicubic": sr, "truth": hr},
+              left="bicubic", right="truth", scene=panda.description)
 
 # %% [markdown]
 # <details><summary>What there is to see</summary>
@@ -73,7 +77,7 @@ CompareSlider({"low resolution": lr, "bicubic": sr, "truth": hr}, left="bicubic"
 #
 # ### Numbers
 #
-# How wrong is a picture? The usual measure is PSNR, in decibels (dB): more is better. The usual second one is SSIM, where 1 is perfect. Lesson 1 computes both by hand. This course measures every method in the same way, on twelve photographs that no network has been trained on. The table grows with each lesson. Its first two rows:
+# How wrong is a picture? The usual measure is PSNR, in decibels (dB): more is better. The usual second one is SSIM, where 1 is perfect. Lesson 1 computes both by hand. This course measures every method in the same way, on twelve photographs that no network of the course was trained on. The table grows with each lesson. Its first two rows:
 
 # %%
 from sr_course.lessons import results

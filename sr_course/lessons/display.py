@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 _LABEL_HEIGHT = 22
 _GAP = 8
+_PAGE_WIDTH = 760  # pixels that JupyterLab leaves to a lesson on a small laptop; wider pictures would be shrunk
 _PIXELS_PER_INCH = 100
 
 
-def show(pictures: Mapping[str, Tensor | Image.Image], *, alt: str, zoom: int | None = None, columns: int = 4) -> None:
+def show(
+    pictures: Mapping[str, Tensor | Image.Image], *, alt: str, zoom: int | None = None, columns: int | None = None
+) -> None:
     """Show pictures side by side, each under its name, pixel for pixel.
 
     Smaller pictures are enlarged by copying pixels, to the height of the tallest: what is seen is what is there.
@@ -31,13 +34,14 @@ def show(pictures: Mapping[str, Tensor | Image.Image], *, alt: str, zoom: int | 
         pictures: name and picture, `(1, 3, H, W)` or `(1, 1, H, W)` in [0, 1], or a Pillow image.
         alt: what is to be seen, in a sentence, for those who cannot see it.
         zoom: copy each pixel of the tallest picture this many times; by default so often that it is about 200 high.
-        columns: how many pictures in a row.
+        columns: how many pictures in a row; as many as a page is wide unless told.
     """
     drawn = {name: _as_pil(picture) for name, picture in pictures.items()}
     tallest = max(image.height for image in drawn.values())
     height = tallest * (zoom or max(1, round(200 / tallest)))
     tiles = [_labelled(name, _enlarged(image, height)) for name, image in drawn.items()]
-    _display_picture(_sheet(tiles, columns), alt)
+    fitting = (_PAGE_WIDTH + _GAP) // (max(tile.width for tile in tiles) + _GAP)
+    _display_picture(_sheet(tiles, columns or max(1, fitting)), alt)
 
 
 @contextmanager
