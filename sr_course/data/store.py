@@ -173,8 +173,6 @@ def _make(folder: Path, files: Sequence[Path], reduce: Sequence[int], sources: d
     make_folder(folder)
     areas = [width * height for width, height in map(images.size, files)]
     require_space(folder, int(sum(3 * area / r**2 for area in areas for r in reduce) * 1.05), f"{folder.name}")
-    for old in [*folder.glob("*.part"), *folder.glob("pixels-*.bin")]:
-        _remove(old)
     part = folder / f"{secrets.token_hex(4)}.part"
     try:
         digest, offset, pictures = hashlib.sha256(), 0, []
@@ -207,6 +205,9 @@ def _make(folder: Path, files: Sequence[Path], reduce: Sequence[int], sources: d
         }
         part.write_text(json.dumps(index, indent=1), encoding="utf-8")
         part.replace(folder / "index.json")  # from here on the new store counts
+        for old in [*folder.glob("*.part"), *folder.glob("pixels-*.bin")]:
+            if old != pixels:
+                _remove(old)
     except OSError as error:
         raise DataError(
             f"{folder}: the store of decoded pictures cannot be written ({error.strerror or error}). "
