@@ -228,3 +228,19 @@ def test_the_core_is_light():
     code = f"import sys, sr_course, {modules}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_ycbcr_of_pure_colours_is_matlabs():
+    # rgb2ycbcr in MATLAB: white 235, 128, 128; red 81.481, 90.203, 240; blue 40.966, 240, 109.786
+    rgb = torch.tensor([[1.0, 1, 1], [0, 0, 0], [1, 0, 0], [0, 0, 1]]).T.reshape(1, 3, 1, 4)
+    expected = [[235, 16, 81.481, 40.966], [128, 128, 90.203, 240], [128, 128, 240, 109.786]]
+    torch.testing.assert_close(images.rgb_to_ycbcr(rgb)[0, :, 0] * 255, torch.tensor(expected), atol=1e-4, rtol=0)
+
+
+def test_ycbcr_and_back(noise):
+    torch.testing.assert_close(images.ycbcr_to_rgb(images.rgb_to_ycbcr(noise)), noise, atol=2e-6, rtol=0)
+
+
+def test_centre_crop_leaves_the_odd_pixel_right_and_bottom():
+    picture = torch.arange(20).reshape(1, 1, 4, 5)
+    assert images.centre_crop(picture, 3, 2).tolist() == [[[[1, 2], [6, 7], [11, 12]]]]

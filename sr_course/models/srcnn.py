@@ -32,6 +32,8 @@ class SRCNN(nn.Module):
         kernel_sizes: sides of the three kernels, odd; 9-1-5 in 2014, 9-5-5 the best of 2016.
         channels: feature maps after the first and the second convolution.
         sub_image: in training, cut the enlarged luma to its middle of this many pixels a side; 0 leaves it whole.
+        he_init: begin with weights that keep the signal's size from layer to layer, He et al. 2015, eq. 10; otherwise
+            with the paper's tiny ones, from which Adam needs thousands of steps to find the picture at all.
 
     Raises:
         ModelError: even kernels, another number of them, or a sub-image that the kernels would use up.
@@ -44,6 +46,7 @@ class SRCNN(nn.Module):
         kernel_sizes: Sequence[int] = (9, 5, 5),
         channels: Sequence[int] = (64, 32),
         sub_image: int = 0,
+        he_init: bool = False,
     ) -> None:
         super().__init__()
         if len(kernel_sizes) != 3 or any(size < 1 or size % 2 == 0 for size in kernel_sizes):
@@ -61,7 +64,10 @@ class SRCNN(nn.Module):
         self.conv2 = nn.Conv2d(wide, narrow, second)  # non-linear mapping
         self.conv3 = nn.Conv2d(narrow, 1, third)  # reconstruction
         for convolution in (self.conv1, self.conv2, self.conv3):
-            nn.init.normal_(convolution.weight, std=0.001)  # Dong et al. 2016, sec. 3.3
+            if he_init:
+                nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+            else:
+                nn.init.normal_(convolution.weight, std=0.001)  # Dong et al. 2016, sec. 3.3
             assert convolution.bias is not None
             nn.init.zeros_(convolution.bias)
 

@@ -19,6 +19,7 @@ class SRCNNOptions:
         kernel_sizes: sides of the three kernels.
         channels: feature maps after the first and the second convolution.
         sub_image: in training, cut the enlarged luma to its middle of this many pixels a side; 0 leaves it whole.
+        he_init: begin with larger weights than the paper's.
     """
 
     model: ClassVar[str] = "srcnn"
@@ -26,12 +27,19 @@ class SRCNNOptions:
     kernel_sizes: tuple[int, ...] = (9, 5, 5)
     channels: tuple[int, ...] = (64, 32)
     sub_image: int = 0
+    he_init: bool = False
 
     def build(self, scale: int) -> nn.Module:
         """Make the network for a scale, with fresh weights from torch's random generator."""
         from sr_course.models.srcnn import SRCNN
 
-        return SRCNN(scale, kernel_sizes=self.kernel_sizes, channels=self.channels, sub_image=self.sub_image)
+        return SRCNN(
+            scale,
+            kernel_sizes=self.kernel_sizes,
+            channels=self.channels,
+            sub_image=self.sub_image,
+            he_init=self.he_init,
+        )
 
     def check_crop(self, hr_crop: int) -> None:
         """Refuse training crops that the network would use up.

@@ -39,7 +39,7 @@ SRCNN_PAPER = Recipe(
 
 SRCNN_LAPTOP = Recipe(
     name="laptop",
-    network=SRCNNOptions(kernel_sizes=(9, 5, 5)),
+    network=SRCNNOptions(kernel_sizes=(9, 5, 5), he_init=True),
     channel="y",
     losses=(Term("mse"),),
     steps=4_000,
@@ -72,7 +72,7 @@ SRCNN_CLASSROOM = replace(
 SRCNN_SMOKE = replace(
     SRCNN_LAPTOP,
     name="smoke",
-    network=SRCNNOptions(kernel_sizes=(5, 1, 3), channels=(8, 4)),
+    network=SRCNNOptions(kernel_sizes=(5, 1, 3), channels=(8, 4), he_init=True),
     steps=20,
     batch_size=4,
     hr_crop=24,
