@@ -205,6 +205,7 @@ function render({ model, el }) {
       if (images[index] && !layer.hidden) paint(layer.firstChild, images[index], state, model.get("_smooth"));
     });
     divider.style.left = `${position}%`;
+    divider.style.setProperty("--sr-position", position);
   }
 
   function drawControls() {

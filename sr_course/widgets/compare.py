@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from sr_course.errors import ImageError
 from sr_course.images import from_pil, to_pil
-from sr_course.widgets.still import LABEL_HEIGHT, Still, label_width, write_label
+from sr_course.widgets.still import LABEL_HEIGHT, Still, label_width, quick_png, write_label
 
 BYTE_LIMIT = 48 * 2**20  # of all pictures together, as PNG; what a browser takes in about a second
 MOST_PICTURES = 9  # one for each digit key
@@ -242,7 +241,7 @@ def _encode(images: Mapping[str, Image.Image]) -> tuple[list[bytes], dict[str, I
     """PNG of each picture, and the pictures themselves: reduced together while they exceed `BYTE_LIMIT`."""
     kept = dict(images)
     while True:
-        encoded = [_png(image) for image in kept.values()]
+        encoded = [quick_png(image) for image in kept.values()]
         total = sum(len(one) for one in encoded)
         if total <= BYTE_LIMIT:
             return encoded, kept
@@ -254,12 +253,6 @@ def _encode(images: Mapping[str, Image.Image]) -> tuple[list[bytes], dict[str, I
             label: image.resize(target, Image.Resampling.BOX) if image.width > target[0] else image
             for label, image in kept.items()
         }
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)  # a tenth larger than by default, in a fifth of the time
-    return buffer.getvalue()
 
 
 def _largest(images: Iterable[Image.Image]) -> tuple[int, int]:

@@ -162,7 +162,7 @@ def test_pixels_of_the_small_picture_stay_square_and_pure(new_page, lab, ratio):
     stage = show(page, lab, f"{board}\nCompareSlider(dict(lr=board, hr=plain['red']), position=100)")
     shot = pixels(stage)
     assert shot.shape[1] == 480 * ratio
-    lower = shot[80 * ratio : 310 * ratio, : -20 * ratio]  # without the label, and the divider at the right edge
+    lower = shot[80 * ratio : 310 * ratio, : -32 * ratio]  # without the label, and the divider at the right edge
     assert set(np.unique(lower)) == {0, 255}
     assert lower[20 * ratio, :: 40 * ratio, 0].tolist() == [0, 255] * 6  # row 2 of the board begins black
 
