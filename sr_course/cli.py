@@ -127,10 +127,12 @@ def _add_upscale(verbs: Verbs) -> None:
 
 def _upscale(arguments: argparse.Namespace) -> int:
     from sr_course.upscaling import upscale_file
-    from sr_course.zoo import load
+    from sr_course.zoo import load, method
 
-    network = load(arguments.model, arguments.scale)
-    width, height = upscale_file(network, arguments.photo, arguments.out, arguments.scale, tile=arguments.tile)
+    network, overlap = load(arguments.model, arguments.scale), method(arguments.model).overlap
+    width, height = upscale_file(
+        network, arguments.photo, arguments.out, arguments.scale, tile=arguments.tile, overlap=overlap
+    )
     print(f"{arguments.out}: {width}x{height}")
     return 0
 

@@ -1,15 +1,32 @@
-"""The methods that the course can run by name."""
+"""The methods that the course can run by name: interpolation, and networks whose weights ship in the folder `zoo`.
+
+Beside each file of weights lies its card, which says what it is, where it comes from, what it may be used for and how
+well it measures. Weights are read when a network is asked for, and not before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import safetensors.torch
+from safetensors import SafetensorError
 from torch import nn
 
 from sr_course.errors import ModelError
-from sr_course.metrics import SRCNN_DEMO, Protocol
+from sr_course.metrics import MATLAB_Y, SRCNN_DEMO, Protocol, named_protocol
 from sr_course.models.interpolation import Interpolation
+from sr_course.models.srresnet import SRResNet
+
+ZOO = Path(__file__).resolve().parent / "zoo"
+"""The folder of weights and cards; `NAME_xSCALE.safetensors` and `NAME_xSCALE.toml` belong together."""
+
+OVERLAP = 16
+"""Source pixels that tiles share where a method says nothing else: more than any interpolation looks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,28 +35,100 @@ class Method:
 
     Attributes:
         name: what the command line and the tables call it.
-        build: makes the network for a scale.
+        build: makes the network for a scale, with its weights.
         protocol: the protocol in which its published figures were measured.
         works_on_luma: it takes a single channel as well as three.
+        overlap: source pixels that tiles must share for their seams to vanish.
     """
 
     name: str
     build: Callable[[int], nn.Module]
     protocol: Protocol
     works_on_luma: bool = False
+    overlap: int = OVERLAP
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What shipped weights reach on a data set: mean PSNR in dB, mean SSIM."""
+
+    data: str
+    protocol: str
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """All that is known of a file of weights; the fields are those of the card's TOML file.
+
+    Attributes:
+        name: of the method, as on the command line.
+        scale: the factor of enlargement.
+        title: one line for people.
+        weights: the file they are in.
+        sha256: of that file.
+        precision: in which the weights are stored; they are used as float32.
+        network: class of the network.
+        options: what it is made with, besides the scale.
+        input: range and order of what the network takes, as this course runs it.
+        output: the same of what it gives.
+        protocol: name of the protocol in which its published figures were measured.
+        works_on_luma: as in `Method`.
+        overlap: as in `Method`.
+        licence: SPDX identifier of the weights' licence.
+        licence_text: where the licence is, a path inside the zoo.
+        credit: who is to be named.
+        origin: where the weights were taken from, with version and checksum.
+        changes: what was done to them since.
+        data: what they were trained on, as far as known.
+        recipe: how, as far as known.
+        unknown: what is not known.
+        measured: what they reach.
+    """
+
+    name: str
+    scale: int
+    title: str
+    weights: Path
+    sha256: str
+    precision: str
+    network: str
+    options: Mapping[str, Any]
+    input: str
+    output: str
+    protocol: str = MATLAB_Y.name
+    works_on_luma: bool = False
+    overlap: int = OVERLAP
+    licence: str
+    licence_text: str
+    credit: str
+    origin: str
+    changes: str
+    data: str
+    recipe: str
+    unknown: str
+    measured: tuple[Measured, ...]
 
 
 def methods() -> dict[str, Method]:
-    """Return every method of the course by name."""
+    """Return every method of the course by name.
+
+    Raises:
+        ModelError: a card of the zoo cannot be read.
+    """
     kernels = {"bicubic": "cubic", "nearest": "nearest", "bilinear": "bilinear", "lanczos3": "lanczos3"}
-    return {name: _interpolation(name, kernel) for name, kernel in kernels.items()}
+    known = {name: _interpolation(name, kernel) for name, kernel in kernels.items()}
+    for one in cards():
+        known.setdefault(one.name, _trained(one))
+    return known
 
 
 def method(name: str) -> Method:
     """Return one method.
 
     Raises:
-        ModelError: there is none of that name.
+        ModelError: there is none of that name, or a card of the zoo cannot be read.
     """
     known = methods()
     if name not in known:
@@ -51,9 +140,120 @@ def load(name: str, scale: int = 4) -> nn.Module:
     """Return a method as a network in evaluation mode, `(N, 3, H, W)` in [0, 1] to `(N, 3, scale * H, scale * W)`.
 
     Raises:
-        ModelError: there is none of that name, or it does not come at that scale.
+        ModelError: there is none of that name, it does not come at that scale, or its weights are missing or damaged.
     """
     return method(name).build(scale).eval()
+
+
+def cards() -> list[Card]:
+    """Return the card of every file of weights, by file name.
+
+    Raises:
+        ModelError: a card cannot be read.
+    """
+    return [read_card(path) for path in sorted(ZOO.glob("*.toml"))]
+
+
+def card(name: str, scale: int = 4) -> Card:
+    """Return what is known of the weights of a method.
+
+    Raises:
+        ModelError: no weights of that name and scale ship with the course, or a card cannot be read.
+    """
+    known = {(one.name, one.scale): one for one in cards()}
+    if (name, scale) not in known:
+        names = ", ".join(f"{a_name} x{a_scale}" for a_name, a_scale in known)
+        raise ModelError(f"no weights of {name} x{scale} ship with the course; there are {names}.")
+    return known[name, scale]
+
+
+def read_card(path: Path) -> Card:
+    """Read one card.
+
+    Raises:
+        ModelError: the file is no TOML, or lacks an entry, or has one too many.
+    """
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        measured = tuple(Measured(**row) for row in entries.pop("measured"))
+        return Card(**entries, weights=path.with_suffix(".safetensors"), measured=measured)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: is no card of weights ({error}). Install sr-course again, or mend it.") from None
+
+
+def load_weights(network: nn.Module, path: Path, *, sha256: str | None = None) -> None:
+    """Fill a network with the weights of a safetensors file, of whatever precision.
+
+    Args:
+        network: of the form the weights were trained in; its own precision stays.
+        path: the file.
+        sha256: what the file's checksum must be, if it is known.
+
+    Raises:
+        ModelError: the file is missing, damaged, not the one meant, or made for a network of another form. Then the
+            network is as it was.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{path}: the weights cannot be read ({error.strerror}). Check the name; if the file came with the course, "
+            "install sr-course again."
+        ) from None
+    try:
+        tensors = safetensors.torch.load(content)
+    except SafetensorError as error:
+        raise ModelError(f"{path}: the weights are damaged or cut short ({error}). Get the file again.") from None
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise ModelError(f"{path}: is not the file that its card describes (SHA-256). Install sr-course again.")
+    # Batch norm counts its batches too, for a way of averaging that no network of the course uses: the count may lack.
+    wanted = {key: one.shape for key, one in network.state_dict().items() if not key.endswith("num_batches_tracked")}
+    found = {key: one.shape for key, one in tensors.items() if not key.endswith("num_batches_tracked")}
+    amiss = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+    if amiss:
+        first = amiss[0]
+        raise ModelError(
+            f"{path}: was not made for this {type(network).__name__}: {len(amiss)} tensors differ, such as {first}, "
+            f"{_shape(found.get(first))} in the file and {_shape(wanted.get(first))} in the network. Make the network "
+            "with the options that it was trained with."
+        )
+    network.load_state_dict(tensors)
+
+
+def make_network(described: Card) -> nn.Module:
+    """Make the network that a card describes, with fresh weights.
+
+    Raises:
+        ModelError: the card names a network that the course does not have.
+    """
+    networks: dict[str, Callable[..., nn.Module]] = {"SRResNet": SRResNet}
+    if described.network not in networks:
+        there = ", ".join(networks)
+        raise ModelError(f"{described.title}: there is no network {described.network!r}; there are {there}.")
+    return networks[described.network](described.scale, **described.options)
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else "x".join(map(str, shape))
+
+
+def _trained(first: Card) -> Method:
+    def build(scale: int) -> nn.Module:
+        ours = {one.scale: one for one in cards() if one.name == first.name}
+        if scale not in ours:
+            scales = ", ".join(f"x{known}" for known in sorted(ours))
+            raise ModelError(f"{first.name} comes at {scales}, not at x{scale}; bicubic takes any whole number.")
+        network = make_network(ours[scale])
+        load_weights(network, ours[scale].weights, sha256=ours[scale].sha256)
+        return network
+
+    return Method(
+        name=first.name,
+        build=build,
+        protocol=named_protocol(first.protocol),
+        works_on_luma=first.works_on_luma,
+        overlap=first.overlap,
+    )
 
 
 def _interpolation(name: str, kernel: str) -> Method:
