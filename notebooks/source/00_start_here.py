@@ -12,29 +12,34 @@ from sr_course.lessons import setup
 setup();
 
 # %%
-from sr_course import images
+import torch
+
+from sr_course import images, zoo
 from sr_course.data.shipped import photo
 from sr_course.degradations import bicubic_lr
 from sr_course.resample import imresize
 
 panda = photo("red_panda")
-hr = images.read(panda.path)      # high resolution: the truth
-lr = bicubic_lr(hr, scale=4)      # low resolution: what is left of it
-sr = imresize(lr, 4).clamp(0, 1)  # super-resolution, the classical way
+hr = images.read(panda.path)               # high resolution: the truth
+lr = bicubic_lr(hr, scale=4)               # low resolution: what is left of it
+bicubic = imresize(lr, 4).clamp(0, 1)      # enlarged the classical way
+with torch.no_grad():
+    srgan = zoo.load("srgan")(lr).clamp(0, 1)  # enlarged by a network
 print("high", tuple(hr.shape), " low", tuple(lr.shape))
 
 # %%
 from sr_course.lessons import show
 
 head, head_lr = (..., slice(40, 280), slice(80, 320)), (..., slice(10, 70), slice(20, 80))
-show({"low resolution": lr[head_lr], "bicubic": sr[head], "truth": hr[head]},
-     alt="A red panda's head: as square pixels, as a smooth blur, with every hair sharp")
+pictures = {"bicubic": bicubic[head], "SRGAN": srgan[head], "truth": hr[head]}
+show({"low resolution": lr[head_lr], **pictures}, columns=2,
+     alt="A red panda's head: as square pixels, blurred, with crisp fur by SRGAN, and the truth")
 print(f"Photograph: {panda.author}, {panda.licence}")
 
 # %% [markdown]
 # A picture is a block of numbers: one picture, three colours (red, green, blue), then its height and width in pixels. Each number lies between 0 (dark) and 1 (bright).
 #
-# On the left you see the pixels that are left. On the right is the truth. In the middle is the classical answer: a smooth curve through the pixels. The squares are gone, but the fur is not back.
+# First you see the pixels that are left. Bicubic draws a smooth curve through them: the squares are gone, but the fur is not back. SRGAN is a network that has seen many photographs. It draws fur. Is it *this* panda's fur? Compare it with the truth, hair by hair.
 #
 # Before you go on, make a guess: **of every hundred pixels of the truth, how many does the small picture keep?**
 
@@ -44,7 +49,7 @@ all_of_them = hr.shape[-2] * hr.shape[-1]
 print(f"{kept:,} of {all_of_them:,} pixels: {100 * kept / all_of_them:.2f} in a hundred")
 
 # %% [markdown]
-# Six in a hundred. A method that "enlarges four times" has to make up fifteen pixels of every sixteen. Where should they come from? Bicubic takes them from the neighbours, and lesson 1 shows how. The lessons after it let networks learn them from other photographs.
+# Six in a hundred. A method that "enlarges four times" has to make up fifteen pixels of every sixteen. Where should they come from? Bicubic takes them from the neighbours, and lesson 1 shows how. SRGAN takes them from what it remembers of other photographs.
 #
 # ## How this course works
 #
@@ -61,18 +66,20 @@ print(f"{kept:,} of {all_of_them:,} pixels: {100 * kept / all_of_them:.2f} in a 
 #
 # A widget is a picture that you can move. Drag the divider, or press the arrow keys. Zoom with the wheel or with `+`, and press `0` to go back.
 #
-# **Task:** zoom to the whiskers. Which picture has them, and what has bicubic put in their place?
+# **Task:** zoom to the whiskers. What has bicubic put in their place? And are those of SRGAN where they should be?
 
 # %%
 from sr_course.widgets.compare import CompareSlider
 
-CompareSlider({"low resolution": lr, "bicubic": sr, "truth": hr},
-              left="bicubic", right="truth", scene=panda.description)
+CompareSlider({"low resolution": lr, "bicubic": bicubic, "SRGAN": srgan, "truth": hr},
+              left="SRGAN", right="truth", scene=panda.description)
 
 # %% [markdown]
 # <details><summary>What there is to see</summary>
 #
-# Where a whisker runs, the small picture holds a few pixels that are slightly brighter than the fur around them. Bicubic makes one wide, pale band of them. Nothing in the small picture says that the band was a thin bright line. You know it, because you have seen animals before. A network can know it for the same reason.
+# Where a whisker runs, the small picture holds a few pixels that are slightly brighter than the fur around them. Bicubic makes one wide, pale band of them. Nothing in the small picture says that the band was a thin bright line. You know it, because you have seen animals before.
+#
+# SRGAN knows it too, and draws thin bright lines. The strong whiskers lie where they should. Of the fine ones some are missing, and some lines are there that the truth has not. What a network draws is likely. It is not evidence.
 # </details>
 #
 # ### Numbers
@@ -125,6 +132,6 @@ check_share(share)
 # sr-course upscale my_photo.jpg larger.png --scale 4
 # ```
 #
-# So far it knows only interpolation. It gets better as you do.
+# It knows the networks too: add `--model srgan`.
 #
 # **Next:** [lesson 1, bicubic](01_bicubic.ipynb). What happens to a picture when it shrinks, and how far can a formula bring it back?
