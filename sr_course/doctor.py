@@ -43,6 +43,8 @@ def examine() -> Iterator[Finding]:
     yield _disk()
     yield from (_package(name) for name in _LESSON_PACKAGES)
     yield _photographs()
+    yield _networks()
+    yield from _data_sets()
 
 
 def _torch() -> Finding:
@@ -90,3 +92,26 @@ def _photographs() -> Finding:
         return Finding(True, f"photographs: {counts}, in {shipped_folder()}")
     except CourseError as error:
         return Finding(False, "photographs of the course", str(error))
+
+
+def _networks() -> Finding:
+    from sr_course.zoo import cards
+
+    try:
+        found = [f"{card.name} x{card.scale}" for card in cards() if card.weights.is_file()]
+    except CourseError as error:
+        return Finding(False, "trained networks of the course", str(error))
+    return Finding(bool(found), f"trained networks: {', '.join(found)}", "Install sr-course again, or clone it whole")
+
+
+def _data_sets() -> Iterator[Finding]:
+    """Name the public data sets that were fetched; a lesson needs none, so a missing one is no fault."""
+    from sr_course.data.catalog import load_catalog
+    from sr_course.data.fetch import is_here
+
+    try:
+        here = [entry.name for entry in load_catalog().values() if is_here(entry)]
+    except CourseError as error:
+        yield Finding(False, "catalog of data sets", str(error))
+    else:
+        yield Finding(True, f"data sets fetched: {', '.join(here) or 'none; see `sr-course data list`'}")

@@ -17,6 +17,7 @@ from sr_course.data.shipped import photos
 from sr_course.degradations import bicubic_lr
 from sr_course.errors import DataError, ImageError
 from sr_course.metrics import MATLAB_Y, Protocol, psnr, ssim
+from sr_course.training.checkpoints import load_run
 from sr_course.zoo import load, method
 
 
@@ -31,12 +32,22 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What one picture was measured at: dB, SSIM, and whether its file was grey and its LR the benchmark's own."""
+    """What one picture was measured at.
+
+    Attributes:
+        name: of the picture.
+        psnr: dB.
+        ssim: 1 for equal pictures.
+        grey: the file holds a single channel.
+        grey_as_luma: and that channel was measured as the luma; otherwise the file was read as RGB.
+        official_lr: the low-resolution picture is the benchmark's own file.
+    """
 
     name: str
     psnr: float
     ssim: float
     grey: bool
+    grey_as_luma: bool
     official_lr: bool
 
 
@@ -131,7 +142,7 @@ class Table:
     def _notes(self, score: Score) -> str:
         notes = []
         if score.grey:
-            notes.append("grey, read as RGB" if self.protocol.grey_as_rgb else "grey, used as luma")
+            notes.append("grey, used as luma" if score.grey_as_luma else "grey, read as RGB")
         if self.protocol.eight_bit_lr and not score.official_lr:
             notes.append("LR made here")
         return f"  ({'; '.join(notes)})" if notes else ""
@@ -149,11 +160,12 @@ def evaluate(
     """Measure a method on every picture of a data set.
 
     Args:
-        model: the name of a method of the course, or a network `(N, 3, h, w)` in [0, 1] to `(N, 3, H, W)`.
+        model: the name of a method of the course, the folder of a training run, or a network `(N, 3, h, w)` in [0, 1]
+            to `(N, 3, H, W)`. A network whose attribute `works_on_luma` is true takes a single channel too.
         data: a folder as `find_pairs` takes it, or the pairs themselves.
         scale: the factor of enlargement.
         protocol: how to measure; by default the one in which the method's own figures were published, and
-            `MATLAB_Y` for a network of your own. Its border is set to the scale.
+            `MATLAB_Y` for a run or a network of your own. Its border is set to the scale.
         name: what the table calls the data set; the folder's name unless told.
         device: where the network runs.
 
@@ -163,15 +175,16 @@ def evaluate(
     Raises:
         DataError: no pictures in the folder, or HR and LR that do not match.
         ImageError: a picture that cannot be read, or is smaller than the scale.
-        ModelError: no method of that name.
+        ModelError: no method of that name, or no checkpoint in the folder.
     """
-    if isinstance(model, str):
-        known = method(model)
-        network, title, on_luma = load(model, scale), model, known.works_on_luma
-        protocol = protocol or known.protocol
+    if isinstance(model, nn.Module):
+        network, title, usual = model, type(model).__name__, MATLAB_Y
+    elif Path(model).is_dir():
+        network, title, usual = load_run(model), Path(model).resolve().name, MATLAB_Y
     else:
-        network, title, on_luma = model, type(model).__name__, False
-    protocol = (protocol or MATLAB_Y).at_scale(scale)
+        network, title, usual = load(model, scale), model, method(model).protocol
+    on_luma = getattr(network, "works_on_luma", False)
+    protocol = (protocol or usual).at_scale(scale)
     if isinstance(data, (str, os.PathLike)):
         name = name or Path(data).resolve().name
         data = find_pairs(data, scale)
@@ -236,6 +249,7 @@ def _score(
             psnr=psnr(sr, hr, protocol).item(),
             ssim=ssim(sr, hr, protocol).item(),
             grey=grey,
+            grey_as_luma=grey and sr.shape[1] == 1,
             official_lr=protocol.eight_bit_lr and pair.lr is not None,
         )
     except (ImageError, ValueError) as error:

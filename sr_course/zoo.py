@@ -37,14 +37,12 @@ class Method:
         name: what the command line and the tables call it.
         build: makes the network for a scale, with its weights.
         protocol: the protocol in which its published figures were measured.
-        works_on_luma: it takes a single channel as well as three.
         overlap: source pixels that tiles must share for their seams to vanish.
     """
 
     name: str
     build: Callable[[int], nn.Module]
     protocol: Protocol
-    works_on_luma: bool = False
     overlap: int = OVERLAP
 
 
@@ -74,7 +72,6 @@ class Card:
         input: range and order of what the network takes, as this course runs it.
         output: the same of what it gives.
         protocol: name of the protocol in which its published figures were measured.
-        works_on_luma: as in `Method`.
         overlap: as in `Method`.
         licence: SPDX identifier of the weights' licence.
         licence_text: where the licence is, a path inside the zoo.
@@ -98,7 +95,6 @@ class Card:
     input: str
     output: str
     protocol: str = MATLAB_Y.name
-    works_on_luma: bool = False
     overlap: int = OVERLAP
     licence: str
     licence_text: str
@@ -251,7 +247,6 @@ def _trained(first: Card) -> Method:
         name=first.name,
         build=build,
         protocol=named_protocol(first.protocol),
-        works_on_luma=first.works_on_luma,
         overlap=first.overlap,
     )
 
@@ -262,4 +257,4 @@ def _interpolation(name: str, kernel: str) -> Method:
             raise ModelError(f"{name} cannot enlarge by {scale}; give a whole number from 1 on.")
         return Interpolation(scale, kernel)
 
-    return Method(name=name, build=build, protocol=SRCNN_DEMO, works_on_luma=True)
+    return Method(name=name, build=build, protocol=SRCNN_DEMO)

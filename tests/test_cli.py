@@ -92,7 +92,7 @@ def test_doctor_has_a_line_for_everything():
     assert done.returncode in (0, 1), done.stderr
     lines = done.stdout.splitlines()
     assert all(line.startswith(("[OK] ", "[--] ")) for line in lines)
-    for word in ("Python", "torch", "memory", "disk", "jupyterlab", "photographs"):
+    for word in ("Python", "torch", "memory", "disk", "jupyterlab", "photographs", "srgan x4", "data sets"):
         assert any(word in line for line in lines), word
 
 

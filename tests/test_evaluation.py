@@ -109,3 +109,14 @@ def test_the_shipped_test_set_is_measured():
     bicubic, nearest = (evaluate(name, pairs, protocol=MATLAB_Y) for name in ("bicubic", "nearest"))
     assert bicubic.psnr > nearest.psnr > 15
     assert bicubic.ssim > nearest.ssim
+
+
+def test_a_network_of_colour_reads_a_grey_picture_as_rgb(tmp_path, noise):
+    images.write(noise[:, :1], tmp_path / "grey.png")
+    in_colour = Interpolation(2)
+    in_colour.works_on_luma = False
+    for network, as_luma in ((Interpolation(2), True), (in_colour, False)):
+        table = evaluate(network, tmp_path, scale=2, protocol=SRCNN_DEMO)
+        assert table.scores[0].grey_as_luma == as_luma
+        assert ("grey, used as luma" in table.to_text()) == as_luma
+        assert ("grey, read as RGB" in table.to_text()) != as_luma

@@ -13,6 +13,8 @@ class Interpolation(nn.Module):
     The result may overshoot [0, 1] at edges, as the cubic and Lanczos kernels do.
     """
 
+    works_on_luma = True
+
     def __init__(self, scale: int, kernel: str | Kernel = "cubic") -> None:
         super().__init__()
         self.scale = scale
