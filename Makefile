@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One thread a process: the tests run in parallel by process, and lessons give the same numbers everywhere.
+# One thread a process, for the tests run in parallel by process.
 PARALLEL := -n auto --maxprocesses 4
 
 .PHONY: lab test test-unit test-notebooks test-browser course notebooks lint clean
@@ -11,6 +11,8 @@ lab: $(VENV)/lab.done  ## open the lessons in JupyterLab; options for it in ARGS
 	$(BIN)/sr-course lab $(ARGS)
 
 test: test-unit test-notebooks  ## unit tests, then every lesson against its stored outputs
+
+test-unit test-notebooks test-browser: export OMP_NUM_THREADS := 1
 
 test-unit: $(VENV)/test.done
 	$(BIN)/python -m pytest tests $(PARALLEL) -m "not browser"
