@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Literal, get_args
@@ -200,6 +201,8 @@ class ResampleBench(Still, widgets.VBox):  # type: ignore[misc]  # ipywidgets ha
         setting = setting or Setting()
         self._scene = scene
         self._picture = _square(picture)
+        # JupyterLab lets two threads of the kernel answer its controls; the later one must see the later setting.
+        self._drawing = threading.RLock()
         narrow = widgets.Layout(width="max-content")
         self.source = widgets.ToggleButtons(
             options=get_args(Source), value=setting.source, style={"button_width": "100px"}, layout=narrow
@@ -246,15 +249,16 @@ class ResampleBench(Still, widgets.VBox):  # type: ignore[misc]  # ipywidgets ha
         )
 
     def _show(self, _change: object = None) -> None:
-        setting = self.setting
-        self.outcome = measure(self._start(setting), setting)
-        self._panels = _panels(self.outcome, setting)
-        self.antialias.disabled = not setting.widens
-        for panel, picture, caption in zip(self._panels, self._pictures, self._captions, strict=True):
-            picture.value = quick_png(panel.image)
-            picture.layout.width = f"{panel.image.width}px"
-            caption.value = _lines(f"<b>{escape(panel.title)}</b>", escape(panel.detail))
-        self._numbers.value = _lines(*(escape(line) for line in _numbers(self.outcome, setting)))
+        with self._drawing:
+            setting = self.setting
+            self.outcome = measure(self._start(setting), setting)
+            self._panels = _panels(self.outcome, setting)
+            self.antialias.disabled = not setting.widens
+            for panel, picture, caption in zip(self._panels, self._pictures, self._captions, strict=True):
+                picture.value = quick_png(panel.image)
+                picture.layout.width = f"{panel.image.width}px"
+                caption.value = _lines(f"<b>{escape(panel.title)}</b>", escape(panel.detail))
+            self._numbers.value = _lines(*(escape(line) for line in _numbers(self.outcome, setting)))
 
     def _start(self, setting: Setting) -> Tensor:
         side: int = self._picture.shape[-1]
@@ -268,14 +272,14 @@ class ResampleBench(Still, widgets.VBox):  # type: ignore[misc]  # ipywidgets ha
         width, height = max(width, _MOST_SIDE) + _GAP, height + _CAPTION_HEIGHT
         sheet = Image.new("RGB", (3 * width - _GAP, 2 * height), "white")
         draw = ImageDraw.Draw(sheet)
-        bold, plain = ImageFont.load_default(13), ImageFont.load_default(12)
+        large, small = ImageFont.load_default(13), ImageFont.load_default(12)
         for index, panel in enumerate(self._panels):
             left, top = (index % 3) * width, (index // 3) * height
             sheet.paste(panel.image, (left, top))
-            draw.text((left, top + panel.image.height + 3), panel.title, fill="black", font=bold)
-            draw.text((left, top + panel.image.height + 20), panel.detail, fill=(70, 70, 70), font=plain)
+            draw.text((left, top + panel.image.height + 3), panel.title, fill="black", font=large)
+            draw.text((left, top + panel.image.height + 20), panel.detail, fill=(70, 70, 70), font=small)
         lines = "\n".join(_numbers(self.outcome, self.setting))
-        draw.multiline_text((2 * width, height + 4), lines, fill="black", font=plain, spacing=7)
+        draw.multiline_text((2 * width, height + 4), lines, fill="black", font=small, spacing=7)
         return sheet
 
     def alt(self) -> str:
@@ -302,49 +306,49 @@ class _Panel:
 def _panels(outcome: Outcome, setting: Setting) -> list[_Panel]:
     """All that is drawn, for the live view and for the still picture."""
     largest = max(outcome.start.shape[-1], outcome.result.shape[-1])
-    side = largest * max(1, _MOST_SIDE // largest)  # whole multiples of every size, so pixels stay square
+    side = largest * max(1, _MOST_SIDE // largest)  # a whole multiple of every size, so pixels stay square
     error = full_range_luma(outcome.result - outcome.reference)[0, 0]
     reach = next(reach for reach in ERROR_RANGES if float(error.abs().quantile(0.99)) <= reach or reach == 1)
-    against = "the source" if setting.back else "an ideal filter"
-    inner = side // setting.factor  # what the smaller size can hold, within the spectrum of the larger
-    before, after = (_spectrum_image(picture, side) for picture in (outcome.start, outcome.result))
-    framed, edge = (before, "source") if setting.scale < 1 else (after, "result")
-    if setting.scale < 1 or not setting.back:
-        low = (side - inner) // 2
-        ImageDraw.Draw(framed).rectangle((low, low, low + inner, low + inner), outline=(255, 170, 0))
-    dark, bright = SPECTRUM_DB
-    frame = "frame: limit of the smaller size"
+    limit = side // setting.factor  # what the smaller size can hold, within the spectrum of the larger
     return [
         _Panel("Source", _by(outcome.start), _enlarged(to_pil(outcome.start), side)),
         _Panel("Result", _by(outcome.result), _enlarged(to_pil(outcome.result), side)),
         _Panel(
-            f"Error against {against}",
+            f"Error against {_against(setting)}",
             f"blue -{reach:g}, white 0, red +{reach:g}",
             _enlarged(error_colours(error, reach), side),
         ),
-        _Panel("Spectrum of the source", frame if edge == "source" else f"{dark} to {bright} dB", before),
-        _Panel(
-            "Spectrum of the result",
-            frame if edge == "result" and not setting.back else f"{dark} to {bright} dB",
-            after,
-        ),
+        _spectrum_panel("source", outcome.start, side, limit if setting.scale < 1 else None),
+        _spectrum_panel("result", outcome.result, side, limit if setting.scale > 1 and not setting.back else None),
     ]
 
 
+def _spectrum_panel(name: str, picture: Tensor, side: int, limit: int | None) -> _Panel:
+    """The spectrum, with a frame `limit` pixels wide about its middle if there is one."""
+    dark, bright = SPECTRUM_DB
+    level = (spectrum(picture) - dark) / (bright - dark)
+    image = _enlarged(to_pil(level.clamp(0, 1)[None]).convert("RGB"), side)
+    if limit is None:
+        return _Panel(f"Spectrum of the {name}", f"{dark} to {bright} dB", image)
+    low = (side - limit) // 2
+    ImageDraw.Draw(image).rectangle((low, low, low + limit, low + limit), outline=(255, 170, 0))
+    return _Panel(f"Spectrum of the {name}", "frame: limit of the smaller size", image)
+
+
+def _against(setting: Setting) -> str:
+    return "the source" if setting.back else "an ideal filter"
+
+
 def _numbers(outcome: Outcome, setting: Setting) -> list[str]:
-    against = "the source" if setting.back else "an ideal filter"
-    lines = [f"{_by(outcome.start)} to {_by(outcome.result)}", f"PSNR {outcome.psnr:.2f} dB against {against}"]
+    lines = [
+        f"{_by(outcome.start)} to {_by(outcome.result)}",
+        f"PSNR {outcome.psnr:.2f} dB against {_against(setting)}",
+    ]
     if outcome.above is not None:
         lines.append(f"above the new limit: {100 * outcome.above:.1f} % of the variance")
     if outcome.folded is not None:
         lines.append(f"of that, folded back (aliasing): {100 * outcome.folded:.1f} %")
     return lines
-
-
-def _spectrum_image(picture: Tensor, side: int) -> Image.Image:
-    dark, bright = SPECTRUM_DB
-    level = (spectrum(picture) - dark) / (bright - dark)
-    return _enlarged(to_pil(level.clamp(0, 1)[None]).convert("RGB"), side)
 
 
 def _enlarged(image: Image.Image, side: int) -> Image.Image:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 
+import sr_course.widgets.resample_bench as resample_bench
 from sr_course.errors import ImageError
 from sr_course.widgets import ResampleBench
 from sr_course.widgets.resample_bench import (
     SCALES,
+    Outcome,
     Setting,
     error_colours,
     ideal_resize,
@@ -150,6 +153,28 @@ def test_antialias_is_offered_where_it_has_an_effect():
     assert bench.antialias.disabled
     bench.back.value = True
     assert not bench.antialias.disabled
+
+
+def test_two_threads_leave_what_the_later_control_says(monkeypatch):
+    """JupyterLab answers controls from two threads; without care the earlier one may write last."""
+    bench = ResampleBench(wave(5), Setting(kernel="nearest"))
+    entered, answered = threading.Event(), threading.Event()
+
+    def slow_at_first(start: torch.Tensor, setting: Setting) -> Outcome:
+        if not entered.is_set():
+            entered.set()
+            answered.wait(0.3)  # would be long enough for the other control to be answered in between
+        return measure(start, setting)
+
+    monkeypatch.setattr(resample_bench, "measure", slow_at_first)
+    earlier = threading.Thread(target=lambda: setattr(bench.scale, "value", 1 / 2))
+    earlier.start()
+    entered.wait(5)
+    bench.kernel.value = "cubic"
+    answered.set()
+    earlier.join()
+    assert not bench.antialias.disabled
+    assert torch.equal(bench.outcome.result, measure(wave(5), Setting(scale=1 / 2, kernel="cubic")).result)
 
 
 def test_zone_plate_is_enlarged_as_a_whole():
