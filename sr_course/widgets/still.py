@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 from typing import Any, Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-from sr_course.images import to_bytes
+from sr_course.lessons.display import picture_html
 
 LABEL_HEIGHT = 26  # px, margin included
 _LABEL_SIZE = 14
@@ -17,11 +16,10 @@ _LABEL_MARGIN = 6
 
 
 class Still:
-    """Mixed into a widget, gives it a still `image/png` and a stable `text/plain` beside its live view.
+    """Mixed into a widget, gives it a still picture (`text/html`) and a stable `text/plain` beside its live view.
 
-    A notebook stores the still; a viewer that runs no kernel shows it. The line of text is compared when the stored
-    outputs are checked, so it holds the widget's state and its numbers, rounded. The alternative text travels in the
-    output's metadata under `image/png`, where nbconvert looks for it.
+    A notebook stores the still, with its alternative text; a viewer that runs no kernel shows it. The line of text is
+    compared when the stored outputs are checked, so it holds the widget's state and its numbers, rounded.
 
     Name it before the widget class in the list of bases.
     """
@@ -47,11 +45,7 @@ class Still:
             return None
         # ipywidgets gives the data alone, anywidget the data and its metadata
         data, metadata = live if isinstance(live, tuple) else (live, {})
-        picture = base64.b64encode(to_bytes(self.still())).decode("ascii")
-        return (
-            {**data, "text/plain": self.summary(), "image/png": picture},
-            {**metadata, "image/png": {"alt": self.alt()}},
-        )
+        return {**data, "text/plain": self.summary(), "text/html": picture_html(self.still(), self.alt())}, metadata
 
 
 def quick_png(image: Image.Image) -> bytes:
