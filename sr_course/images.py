@@ -155,14 +155,6 @@ def check_writable(path: str | os.PathLike[str], size: tuple[int, int]) -> str:
     return form
 
 
-def to_bytes(picture: Tensor | Image.Image, form: str = "PNG") -> bytes:
-    """Encode a picture in [0, 1] as the bytes of a PNG (or of another format that Pillow writes)."""
-    image = picture if isinstance(picture, Image.Image) else to_pil(picture)
-    buffer = io.BytesIO()
-    image.save(buffer, form)
-    return buffer.getvalue()
-
-
 def luma(rgb: Tensor) -> Tensor:
     """Brightness Y' of BT.601 in its studio range, as MATLAB's `rgb2ycbcr` computes it.
 
