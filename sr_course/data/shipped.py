@@ -10,6 +10,9 @@ from typing import Literal, cast, get_args
 
 from sr_course.errors import DataError
 
+SHIPPED = "shipped"
+"""Stands for the photographs that come with the course, where otherwise a folder is named."""
+
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 

@@ -22,15 +22,12 @@ from numpy.typing import NDArray
 
 from sr_course import images
 from sr_course.data.cache import cache_folder, locked, make_folder, require_space
-from sr_course.data.shipped import photos
+from sr_course.data.shipped import SHIPPED, photos
 from sr_course.errors import DataError
 from sr_course.resample import imresize
 
 _log = logging.getLogger(__name__)
 _FORMAT = 1  # raise it when pictures come to be stored differently: older stores then count as stale
-
-SHIPPED = "shipped"
-"""Stands for the photographs that come with the course, where otherwise a folder is named."""
 
 SHIPPED_REDUCE = (3, 4, 6)
 """The shipped photographs are lossy: only reduced are they sharp and clean enough to serve as ground truth."""

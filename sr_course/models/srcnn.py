@@ -33,11 +33,13 @@ class SRCNN(nn.Module):
         channels: feature maps after the first and the second convolution.
         sub_image: in training, cut the enlarged luma to its middle of this many pixels a side; 0 leaves it whole.
         he_init: begin with weights that keep the signal's size from layer to layer, He et al. 2015, eq. 10; otherwise
-            with the paper's tiny ones, from which Adam needs thousands of steps to find the picture at all.
+            with the paper's tiny ones, from which the picture appears late.
 
     Raises:
         ModelError: even kernels, another number of them, or a sub-image that the kernels would use up.
     """
+
+    works_on_luma = True
 
     def __init__(
         self,

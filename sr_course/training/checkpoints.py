@@ -134,10 +134,11 @@ def load_run(path: str | os.PathLike[str]) -> nn.Module:
         ModelError: no such folder, no checkpoint in it, or one that cannot be read.
     """
     path = Path(path)
-    folder = path if (path / "state.pt").is_file() else next(iter(reversed(checkpoints(path))), None)
-    if folder is None:
+    found = [path] if (path / "state.pt").is_file() else checkpoints(path)
+    if not found:
         raise ModelError(f"{path}: holds no checkpoint of a training run. Name the folder given to --out.")
-    chosen = next((f for f in (folder / "generator_ema.safetensors",) if f.is_file()), folder / "generator.safetensors")
+    averaged = found[-1] / "generator_ema.safetensors"
+    chosen = averaged if averaged.is_file() else found[-1] / "generator.safetensors"
     try:
         with safetensors.safe_open(chosen, framework="pt") as file:
             recipe = Recipe.from_dict(json.loads(file.metadata()["recipe"]))

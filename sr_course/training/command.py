@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import fields, replace
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sr_course.data.shipped import SHIPPED
 from sr_course.errors import TrainingError
 from sr_course.training.networks import NETWORKS, NetworkOptions
 from sr_course.training.recipe import CHOICES, SIZES, Recipe
@@ -52,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     out = arguments.out or Path("runs") / f"{arguments.model}-{arguments.recipe or 'laptop'}"
     recipe = _recipe(arguments, out)
-    if not arguments.quiet:
+    if not arguments.quiet and os.environ.get("RANK", "0") == "0":
         print(f"{recipe}\n  {'run':22}{out}", flush=True)
     outcome = train(
         recipe,
@@ -62,7 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
         bar=not arguments.quiet,
         tensorboard=arguments.tensorboard,
     )
-    print(_ending(outcome, recipe, out), flush=True)
+    if outcome.is_main:
+        print(_ending(outcome, recipe, out), flush=True)
     return 128 + signal.Signals[outcome.stopped_by] if outcome.stopped_by.startswith("SIG") else 0
 
 
@@ -105,11 +108,21 @@ def _add_values(group: argparse._ArgumentGroup, options: type[Recipe] | type[Net
         group.add_argument(
             f"--{field.name.replace('_', '-')}",
             dest=prefix + field.name,
-            type=str if choices else _PARSERS[str(field.type)],
+            type=_parser(field, choices),
             choices=choices,
             default=argparse.SUPPRESS,  # only what was given is overridden
             metavar=None if choices else "VALUE",
         )
+
+
+def _parser(field: Field[Any], choices: Sequence[str] | None) -> Callable[[str], Any]:
+    if choices:
+        return str
+    return _pictures if field.name in ("data", "validation") else _PARSERS[str(field.type)]
+
+
+def _pictures(text: str) -> str:
+    return text if text == SHIPPED else str(Path(text).absolute())  # so that a run is resumed from any folder
 
 
 def _minutes(text: str) -> float:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,11 +44,12 @@ class Learner:
 
     Attributes:
         network: the network itself, whose weights are stored.
-        called: the same network as a step calls it: translated, or averaging its gradients over the ranks.
+        called: the same network as a step calls it, which may be a translation.
         optimizer: moves the weights; each group has its `learning_rate_factor`.
         scaler: scales the loss up and the gradients down again, in fp16.
         ema: the running mean, where the recipe wants one.
         clip_norm: gradients are scaled down to this norm; 0 leaves them.
+        runtime: the machine it is trained on.
     """
 
     network: nn.Module
@@ -59,17 +58,12 @@ class Learner:
     scaler: torch.amp.GradScaler
     ema: Ema | None
     clip_norm: float
+    runtime: Runtime
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Give each group of parameters its share of a learning rate."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["learning_rate_factor"]
-
-    def part(self, *, last: bool) -> AbstractContextManager[object]:
-        """Within this, gradients add up; the ranks exchange them in the last part of the batch only."""
-        if isinstance(self.called, nn.parallel.DistributedDataParallel) and not last:
-            return self.called.no_sync()
-        return contextlib.nullcontext()
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of a loss to what is there."""
@@ -77,8 +71,9 @@ class Learner:
 
     def update(self, step: int) -> Tensor:
         """Move the weights by the gradients, forget the gradients, and return their norm before clipping."""
-        self.scaler.unscale_(self.optimizer)
         weights = [weight for weight in self.network.parameters() if weight.grad is not None]
+        self.runtime.average_gradients(weights)
+        self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(weights, self.clip_norm or float("inf"))
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -111,6 +106,7 @@ def make_learner(network: nn.Module, recipe: Recipe, runtime: Runtime) -> Learne
         scaler=torch.amp.GradScaler(runtime.device.type, enabled=runtime.scales_gradients),
         ema=Ema(network, recipe.ema_decay) if recipe.ema_decay else None,
         clip_norm=recipe.clip_norm,
+        runtime=runtime,
     )
 
 

@@ -52,8 +52,9 @@ class RunLog:
 
     def write(self, record: Record) -> None:
         """Append one record; it names its `event` and `step`."""
+        line = json.dumps(record)
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(f"{line}\n")
         if record["event"] == "train":
             self._shown["loss"] = f"{sum(record['terms'].values()):.4g}"
             self._shown["img/s"] = f"{record['images_per_second']:.0f}"
@@ -64,7 +65,7 @@ class RunLog:
             for name, value in _scalars(record):
                 self._board.add_scalar(name, value, record["step"])
         if self._watch:
-            self._watch(record)
+            self._watch(json.loads(line))  # as it will be read from the file
 
     def advance(self) -> None:
         """Move the bar by one step."""

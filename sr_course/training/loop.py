@@ -43,11 +43,13 @@ class Outcome:
         step: updates done, over all sittings.
         minutes: spent, over all sittings.
         stopped_by: empty where the run is complete; otherwise `time`, or the name of the signal.
+        is_main: whether this process is the one of several ranks that tells.
     """
 
     step: int
     minutes: float
     stopped_by: str = ""
+    is_main: bool = True
 
 
 def train(
@@ -81,10 +83,12 @@ def train(
     started = time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(_memory_explained(recipe))
+        stack.enter_context(_disk_explained(out))
         runtime = stack.enter_context(open_runtime(recipe))
         _check_folder(recipe, out, resume=resume)
-        stop = stack.enter_context(_stop_on_signals())
 
+        learners = make_learners(recipe, runtime)  # first, for it may refuse the recipe and takes no time
+        generator = learners["generator"]
         store = open_data(recipe.data, recipe.reduce)
         pairs = Pairs(
             store,
@@ -95,9 +99,7 @@ def train(
             augment=recipe.augment,
             device=runtime.device,
         )
-        learners = make_learners(recipe, runtime)
-        generator = learners["generator"]
-        progress = _progress(out, learners, store.sha256)
+        progress = _progress(out if resume else None, learners, store.sha256)
         minutes_before = progress.minutes
         sums = {name: torch.tensor(value, device=runtime.device) for name, value in progress.sums.items()}
         summed = progress.summed
@@ -124,6 +126,7 @@ def train(
                 state = Progress(step=step, minutes=minutes(), data_sha256=store.sha256, sums=host_sums, summed=summed)
                 save_checkpoint(out, learners, recipe, state)
 
+        stop = stack.enter_context(_stop_on_signals())
         done = saved = progress.step
         stopped_by = ""
         busy = 0.0  # seconds spent on steps since the last line of the log
@@ -169,7 +172,7 @@ def train(
         if saved < done:
             checkpoint(done)
         runtime.barrier()  # no rank leaves, and no process group ends, before the last checkpoint is written
-        return Outcome(step=done, minutes=minutes(), stopped_by=stopped_by)
+        return Outcome(step=done, minutes=minutes(), stopped_by=stopped_by, is_main=runtime.is_main)
 
 
 def make_learners(recipe: Recipe, runtime: Runtime) -> dict[str, Learner]:
@@ -206,9 +209,9 @@ def read_recipe(out: Path) -> Recipe:
         raise TrainingError(f"{path}: cannot be read ({error}). Start the run anew, with another --out.") from None
 
 
-def _progress(out: Path, learners: Learners, data_sha256: str) -> Progress:
-    """Put the learners to where the last checkpoint was written, or leave them at the start."""
-    found = checkpoints(out)
+def _progress(out: Path | None, learners: Learners, data_sha256: str) -> Progress:
+    """Put the learners to where the last checkpoint in `out` was written, or leave them at the start."""
+    found = checkpoints(out) if out else []
     if not found:
         return Progress(sums={}, data_sha256=data_sha256)
     progress = load_checkpoint(found[-1], learners)
@@ -231,16 +234,11 @@ def _open_log(
     bar: bool,
     tensorboard: bool,
 ) -> Iterator[RunLog]:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out)
-        part = out / "recipe.json.part"
-        part.write_text(json.dumps(recipe.to_dict(), indent=2), encoding="utf-8")
-        part.replace(out / "recipe.json")
-    except OSError as error:
-        raise TrainingError(
-            f"{out}: cannot be written ({error.strerror or error}). Give another folder with --out."
-        ) from None
+    out.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out)
+    part = out / "recipe.json.part"
+    part.write_text(json.dumps(recipe.to_dict(), indent=2), encoding="utf-8")
+    part.replace(out / "recipe.json")
     log = RunLog(out, steps=recipe.steps, done=progress.step, watch=watch, bar=bar, tensorboard=tensorboard)
     log.write(
         {
@@ -330,10 +328,21 @@ def _stop_on_signals() -> Iterator[list[str]]:
 
 
 @contextmanager
+def _disk_explained(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"{out}: the run cannot be written on ({error.strerror or error}). What is there is whole: make room, or "
+            "see to the permissions, then add --resume."
+        ) from error
+
+
+@contextmanager
 def _memory_explained(recipe: Recipe) -> Iterator[None]:
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError) as error:  # of a device it is a RuntimeError, known by its words
         words = str(error).lower()
         if isinstance(error, RuntimeError) and "out of memory" not in words and "can't allocate memory" not in words:
             raise

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from sr_course.data.shipped import SHIPPED
 from sr_course.errors import TrainingError
 from sr_course.training.networks import NETWORKS, NetworkOptions
 
@@ -72,7 +73,7 @@ class Recipe:
     scale: int = 4
     seed: int = 0
 
-    data: str = "shipped"
+    data: str = SHIPPED
     reduce: tuple[int, ...] = ()
     channel: Literal["rgb", "y"] = "rgb"
     augment: bool = True
@@ -100,7 +101,7 @@ class Recipe:
     channels_last: bool = True
     compile: bool = False
 
-    validation: str = "shipped"
+    validation: str = SHIPPED
     validation_pictures: int = 4
     log_every: int = 100
     validate_every: int = 1000
@@ -129,6 +130,7 @@ class Recipe:
         self._require("hr_crop", self.hr_crop % self.scale == 0, f"give a multiple of the scale {self.scale}")
         self._require("batch_size", self.batch_size % self.accumulation == 0, f"give a multiple of {self.accumulation}")
         self._require("losses", len(self.losses) > 0, "give at least one term")
+        self._require("losses", len({t.name for t in self.losses}) == len(self.losses), "a term stands in it twice")
         for term in self.losses:
             all_terms = ", ".join(PIXEL_LOSSES)
             self._require("losses", term.name in PIXEL_LOSSES, f"{term.name!r} is unknown; choose from {all_terms}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -61,15 +61,26 @@ class Runtime:
         return pictures.contiguous(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
 
     def callable(self, network: nn.Module) -> nn.Module:
-        """Return the network as a training step calls it: translated, and gradients averaged over the ranks."""
-        called: nn.Module = network
-        if self.compile:
-            called = torch.compile(called)  # type: ignore[assignment]
-        if self.ranks > 1:
-            called = nn.parallel.DistributedDataParallel(
-                called, device_ids=[self.device.index] if self.device.type == "cuda" else None
-            )
-        return called
+        """Return the network as a training step calls it: translated by `torch.compile` where the recipe says so."""
+        if not self.compile:
+            return network
+        translated: nn.Module = torch.compile(network)  # type: ignore[assignment]
+        return translated
+
+    def average_gradients(self, weights: Iterable[Tensor]) -> None:
+        """Replace the gradients of each rank, from its own share of the batch, by their mean, in one exchange.
+
+        All ranks begin with the same weights, so they stay the same. This is what `DistributedDataParallel` does too;
+        written out, a network may be called several times in a step, as adversarial training does.
+        """
+        if self.ranks == 1:
+            return
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        together = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(together)
+        together /= self.ranks
+        parts = torch.split(together, [gradient.numel() for gradient in gradients])
+        torch._foreach_copy_(gradients, [part.view(g.shape) for part, g in zip(parts, gradients, strict=True)])
 
     def positions(self, batch_size: int, accumulation: int) -> list[range]:
         """Which pairs of the whole batch this rank takes, in the parts that it takes one after the other."""

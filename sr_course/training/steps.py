@@ -36,14 +36,13 @@ def pixel_step(
     """
     generator = learners["generator"]
     shares = []
-    for index, batch in enumerate(parts):
-        with generator.part(last=index == len(parts) - 1):
-            with runtime.autocast():
-                sr = generator.called(batch.lr)
-            # a network that pads nothing in training returns the middle of the picture: it is compared with that
-            hr = centre_crop(batch.hr, sr.shape[-2], sr.shape[-1])
-            terms = pixel_terms(recipe.losses, sr.float(), hr)
-            generator.backward(total(terms) / len(parts))
+    for batch in parts:
+        with runtime.autocast():
+            sr = generator.called(runtime.lay_out(batch.lr))
+        # a network that pads nothing in training returns the middle of the picture: it is compared with that
+        hr = centre_crop(batch.hr, sr.shape[-2], sr.shape[-1])
+        terms = pixel_terms(recipe.losses, sr.float(), hr)
+        generator.backward(total(terms) / len(parts))
         shares.append({name: term.detach() for name, term in terms.items()})
     norm = generator.update(step)
     return {

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from sr_course import images
-from sr_course.data.shipped import photos
-from sr_course.data.store import SHIPPED, pictures_in
+from sr_course.data.shipped import SHIPPED, photos
+from sr_course.data.store import pictures_in
 from sr_course.degradations import bicubic_lr
 from sr_course.metrics import MATLAB_Y, psnr
 from sr_course.training.recipe import Recipe

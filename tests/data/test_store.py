@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from sr_course.data import store as store_module
-from sr_course.data.shipped import photos
-from sr_course.data.store import SHIPPED, open_data, open_store
+from sr_course.data.shipped import SHIPPED, photos
+from sr_course.data.store import open_data, open_store
 from sr_course.errors import DataError, ImageError
 
 
