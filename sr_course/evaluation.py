@@ -73,6 +73,8 @@ PUBLISHED = (
     Published(model="bicubic", data="Set14", scale=2, psnr=30.24, ssim=0.8688, source=_KIM),
     Published(model="bicubic", data="Set14", scale=3, psnr=27.55, ssim=0.7742, source=_KIM),
     Published(model="bicubic", data="Set14", scale=4, psnr=26.00, ssim=0.7027, source=_KIM),
+    Published(model="srcnn", data="Set5", scale=4, psnr=30.48, ssim=0.8628, source=f"{_KIM}; 9-5-5 on ImageNet"),
+    Published(model="srcnn", data="Set14", scale=4, psnr=27.49, ssim=0.7503, source=f"{_KIM}; 9-5-5 on ImageNet"),
     Published(model="srresnet", data="Set5", scale=4, psnr=32.05, ssim=0.9019, source=_LEDIG),
     Published(model="srresnet", data="Set14", scale=4, psnr=28.49, ssim=0.8184, source=_LEDIG),
     Published(model="srgan", data="Set5", scale=4, psnr=29.40, ssim=0.8472, source=_LEDIG),

@@ -20,6 +20,7 @@ from torch import nn
 from sr_course.errors import ModelError
 from sr_course.metrics import MATLAB_Y, SRCNN_DEMO, Protocol, named_protocol
 from sr_course.models.interpolation import Interpolation
+from sr_course.models.srcnn import SRCNN
 from sr_course.models.srresnet import SRResNet
 
 ZOO = Path(__file__).resolve().parent / "zoo"
@@ -222,7 +223,7 @@ def make_network(described: Card) -> nn.Module:
     Raises:
         ModelError: the card names a network that the course does not have.
     """
-    networks: dict[str, Callable[..., nn.Module]] = {"SRResNet": SRResNet}
+    networks: dict[str, Callable[..., nn.Module]] = {"SRCNN": SRCNN, "SRResNet": SRResNet}
     if described.network not in networks:
         there = ", ".join(networks)
         raise ModelError(f"{described.title}: there is no network {described.network!r}; there are {there}.")
