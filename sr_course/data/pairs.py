@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -79,7 +79,7 @@ class Pairs:
         self._heights, self._widths = lengths.T
         self._across = places[:, 1]
         self._crops_up_to = np.cumsum(places[:, 0] * places[:, 1])
-        self._taps = _TapTable(sorted(set(lengths.flatten().tolist())), scale, self.device)
+        self._taps = _TapTable(sorted(set(lengths.flatten().tolist())), scale)
 
     def batch(self, step: int, positions: Sequence[int]) -> Batch:
         """Draw part of a batch.
@@ -106,21 +106,14 @@ class Pairs:
         ):
             windows[i] = self._pictures[picture][y : y + self._window, x : x + self._window]
             hr[i] = windows[i, top - y : top - y + self.hr_crop, left - x : left - x + self.hr_crop]
-        down = self._taps.rows(self._heights[chosen], tops, window_tops, self.hr_crop // self.scale)
-        across = self._taps.rows(self._widths[chosen], lefts, window_lefts, self.hr_crop // self.scale)
-        lr = self._reduce(torch.from_numpy(windows), down, across)
-        return self._finish(lr, self._to_device(torch.from_numpy(hr)), (draws[:, 1] * 8).astype(np.int64))
-
-    def _to_device(self, tensor: Tensor) -> Tensor:
-        if self.device.type == "cuda":  # from pinned memory the copy runs beside the host, which goes on at once
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
-
-    def _reduce(self, windows: Tensor, down: tuple[Tensor, Tensor], across: tuple[Tensor, Tensor]) -> Tensor:
-        """Windows `(N, S, S, 3)` uint8 to LR crops `(N, n, n, 3)` uint8, rows before columns as in `imresize`."""
-        windows = windows if self.device.type == "mps" else self._to_device(windows)  # MPS has no double precision
-        narrow = _weighted_rows(windows, *down)  # (N, n, S, 3)
-        return _weighted_rows(narrow.transpose(1, 2), *across).transpose(1, 2).to(self.device)
+        lr_crop = self.hr_crop // self.scale
+        down = self._taps.rows(self._heights[chosen], tops, window_tops, lr_crop)
+        across = self._taps.rows(self._widths[chosen], lefts, window_lefts, lr_crop)
+        # rows before columns, as in `imresize`; MPS has no double precision, so the CPU works for it
+        work = torch.device("cpu") if self.device.type == "mps" else self.device
+        narrow = _weighted_rows(_to(work, windows), _to(work, down[0]), _to(work, down[1]))  # (N, n, S, 3)
+        lr = _weighted_rows(narrow.transpose(1, 2), _to(work, across[0]), _to(work, across[1])).transpose(1, 2)
+        return self._finish(lr.to(self.device), _to(self.device, hr), (draws[:, 1] * 8).astype(np.int64))
 
     def _finish(self, lr: Tensor, hr: Tensor, ways: NDArray[np.int64]) -> Batch:
         """To `(N, C, H, W)` in [0, 1], each pair mirrored and turned its own way, both sides alike."""
@@ -128,7 +121,7 @@ class Pairs:
         if self.channel == "y":
             sides = [luma(side) for side in sides]
         if self.augment:
-            bits = self._to_device(torch.from_numpy(ways[None] >> np.arange(3)[:, None] & 1).bool())  # (3, N)
+            bits = _to(self.device, ways[None] >> np.arange(3)[:, None] & 1).bool()  # (3, N)
             flip, mirror, turn = bits[:, :, None, None, None]
             for i, side in enumerate(sides):
                 side = torch.where(flip, side.flip(-2), side)
@@ -144,7 +137,7 @@ class _TapTable:
     where a sum lies halfway between two levels the last bit decides.
     """
 
-    def __init__(self, lengths: Sequence[int], scale: int, device: torch.device) -> None:
+    def __init__(self, lengths: Sequence[int], scale: int) -> None:
         tables = [resize_taps(length, length // scale, 1 / scale, CUBIC) for length in lengths]
         widest = max(taps.shape[1] for taps, _ in tables)
         self._scale = scale
@@ -152,11 +145,10 @@ class _TapTable:
         self._starts = np.cumsum([0, *(taps.shape[0] for taps, _ in tables[:-1])])
         self._taps = np.concatenate([_widened(taps, widest) for taps, _ in tables])
         self._weights = np.concatenate([_widened(weights, widest) for _, weights in tables])
-        self._device = torch.device("cpu") if device.type == "mps" else device
 
     def rows(
         self, lengths: NDArray[np.int64], crop: NDArray[np.int64], window: NDArray[np.int64], count: int
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Taps as places in the windows `(N, count, T)` int64, and weights `(N, count, T)` float64.
 
         Args:
@@ -165,8 +157,14 @@ class _TapTable:
         """
         first = self._starts[np.searchsorted(self._lengths, lengths)] + crop // self._scale
         rows = first[:, None] + np.arange(count)
-        taps, weights = self._taps[rows] - window[:, None, None], self._weights[rows]
-        return torch.from_numpy(taps).to(self._device), torch.from_numpy(weights).to(self._device)
+        return self._taps[rows] - window[:, None, None], self._weights[rows]
+
+
+def _to(device: torch.device, array: NDArray[Any]) -> Tensor:
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":  # from pinned memory the copy runs beside the host, which goes on at once
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def _widened(table: Tensor, width: int) -> NDArray[np.float64] | NDArray[np.int64]:

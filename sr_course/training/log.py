@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,28 @@ from sr_course.training.checkpoints import write_tensors
 Record = dict[str, Any]
 
 
+class Clock:
+    """Minutes spent on a run, over all its sittings; `minutes_before` are those of earlier ones."""
+
+    def __init__(self) -> None:
+        self.minutes_before = 0.0
+        self._started = time.monotonic()
+
+    def minutes_here(self) -> float:
+        """Minutes of this sitting."""
+        return (time.monotonic() - self._started) / 60
+
+    def minutes(self) -> float:
+        """Minutes of all sittings."""
+        return self.minutes_before + self.minutes_here()
+
+
 class RunLog:
     """Appends records to `log.jsonl` in the run's folder, one JSON object a line, and shows them in a bar.
 
     Args:
         out: the run's folder.
+        clock: of the run; each record tells the minutes spent.
         steps: of the whole run.
         done: steps that an earlier sitting did; what the log says of later ones is dropped, for they are done again.
         watch: called with each record, for a live figure.
@@ -31,9 +49,10 @@ class RunLog:
     def __init__(
         self,
         out: Path,
-        *,
+        clock: Clock,
         steps: int,
-        done: int = 0,
+        done: int,
+        *,
         watch: Callable[[Record], None] | None = None,
         bar: bool = True,
         tensorboard: bool = False,
@@ -41,6 +60,7 @@ class RunLog:
         from tqdm import tqdm
 
         self._path = out / "log.jsonl"
+        self._clock = clock
         self._watch = watch
         self._shown: dict[str, str] = {}
         kept = [json.dumps(record) for record in read_log(out) if record["step"] <= done] if done else []
@@ -52,7 +72,7 @@ class RunLog:
 
     def write(self, record: Record) -> None:
         """Append one record; it names its `event` and `step`."""
-        line = json.dumps(record)
+        line = json.dumps({**record, "minutes": self._clock.minutes()})
         with self._path.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
         if record["event"] == "train":

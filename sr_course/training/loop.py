@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import FrameType
 
 import torch
-from torch import Tensor, nn
 
-from sr_course import __version__
 from sr_course.data.pairs import Pairs
 from sr_course.data.store import open_data
 from sr_course.errors import TrainingError
-from sr_course.training.checkpoints import (
-    Progress,
-    checkpoints,
-    load_checkpoint,
-    remove_leftovers,
-    save_checkpoint,
-)
+from sr_course.training.checkpoints import Progress, checkpoints, load_checkpoint, remove_leftovers, save_checkpoint
+from sr_course.training.interruptions import full_disk_explained, full_memory_explained, signals_noted
 from sr_course.training.learner import Learner, make_learner
-from sr_course.training.log import Record, RunLog, write_snapshot
+from sr_course.training.log import Clock, Record, RunLog
+from sr_course.training.observer import Observer
 from sr_course.training.recipe import Recipe
 from sr_course.training.runtime import Runtime, open_runtime
 from sr_course.training.steps import Learners, pixel_step
-from sr_course.training.validation import sample_pairs, validation_pairs, validation_psnr
+from sr_course.training.tally import Tally
+from sr_course.training.validation import validation_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,99 +71,74 @@ def train(
         TrainingError: the folder holds another run, a loss is no longer finite, memory or disk are used up.
         DataError: there is no data, or it has changed since the run began.
     """
-    started = time.monotonic()
+    clock = Clock()
     with ExitStack() as stack:
-        stack.enter_context(_memory_explained(recipe))
-        stack.enter_context(_disk_explained(out))
+        stack.enter_context(full_memory_explained(recipe))
+        stack.enter_context(full_disk_explained(out))
         runtime = stack.enter_context(open_runtime(recipe))
         _check_folder(recipe, out, resume=resume)
-
-        learners = make_learners(recipe, runtime)  # first, for it may refuse the recipe and takes no time
-        generator = learners["generator"]
-        store = open_data(recipe.data, recipe.reduce)
-        pairs = Pairs(
-            store,
-            scale=recipe.scale,
-            hr_crop=recipe.hr_crop,
-            seed=recipe.seed,
-            channel=recipe.channel,
-            augment=recipe.augment,
-            device=runtime.device,
-        )
-        progress = _progress(out if resume else None, learners, store.sha256)
-        minutes_before = progress.minutes
-        sums = {name: torch.tensor(value, device=runtime.device) for name, value in progress.sums.items()}
-        summed = progress.summed
+        learners = make_learners(recipe, runtime)
+        pairs, data_sha256 = _open_pairs(recipe, runtime)
+        progress = _progress(out if resume else None, learners, data_sha256)
+        clock.minutes_before = progress.minutes
+        tally = Tally(runtime, progress.sums, progress.summed)
         positions = runtime.positions(recipe.batch_size, recipe.accumulation)
-
-        log, validation, samples = None, [], []
         runtime.barrier()  # every rank has looked at the folder before the first one writes into it
+        observer = None
         if runtime.is_main:
-            log = stack.enter_context(
-                _open_log(recipe, out, progress, runtime, watch, bar=bar, tensorboard=tensorboard)
-            )
             validation = validation_pairs(recipe, runtime.device)
-            samples = sample_pairs(validation, recipe.scale)
-            if progress.step == 0 and 0 in recipe.snapshot_steps:
-                with _measured_network(generator) as network:
-                    write_snapshot(out, 0, network, samples)
-
-        def minutes() -> float:
-            return minutes_before + (time.monotonic() - started) / 60
+            _write_recipe(recipe, out)
+            log = RunLog(out, clock, recipe.steps, progress.step, watch=watch, bar=bar, tensorboard=tensorboard)
+            stack.callback(log.close)
+            observer = Observer(recipe, out, learners["generator"], validation, log, runtime)
+            observer.begin(progress.step, data_sha256)
 
         def checkpoint(step: int) -> None:
-            host_sums = _read(sums, step, runtime)  # the host waits for the device here
+            sums = tally.read(step)  # the host waits for the device here
             if runtime.is_main:
-                state = Progress(step=step, minutes=minutes(), data_sha256=store.sha256, sums=host_sums, summed=summed)
+                state = Progress(
+                    step=step, minutes=clock.minutes(), data_sha256=data_sha256, sums=sums, summed=tally.count
+                )
                 save_checkpoint(out, learners, recipe, state)
 
-        stop = stack.enter_context(_stop_on_signals())
+        signals = stack.enter_context(signals_noted())
         done = saved = progress.step
         stopped_by = ""
-        busy = 0.0  # seconds spent on steps since the last line of the log
+        seconds, counted = 0.0, 0  # spent on how many steps since the last line of the log
         for step in range(progress.step, recipe.steps):
-            tick = time.monotonic()
+            begin = time.monotonic()
             learning_rate = recipe.learning_rate_at(step)
             for learner in learners.values():
                 learner.set_learning_rate(learning_rate)
             parts = [pairs.batch(step, part) for part in positions]
-            values = pixel_step(parts, learners, recipe, runtime, step)
-            # Added up on the device: neither here nor in the step does the host wait for it.
-            sums = {name: sums[name] + value if sums else value for name, value in values.items()}
-            summed += 1
+            # Neither here nor in adding up does the host wait for the device: it prepares the next step meanwhile.
+            tally.add(pixel_step(parts, learners, recipe, runtime, step))
             done = step + 1
+            log_is_due = done % recipe.log_every == 0 or done == recipe.steps
+            sums = tally.read(done) if log_is_due else {}  # the host waits for the device here
+            seconds += time.monotonic() - begin
+            counted += 1
 
-            if done % recipe.log_every == 0 or done == recipe.steps:
-                host_sums = _read(sums, done, runtime)  # the host waits for the device here
-                busy += time.monotonic() - tick
-                if log:
-                    images_per_second = min(summed, done - progress.step) * recipe.batch_size / busy
-                    log.write(_train_record(done, host_sums, summed, learning_rate, images_per_second, minutes()))
-                sums, summed, busy = {}, 0, 0.0
-            else:
-                busy += time.monotonic() - tick
-            if log:
-                log.advance()
-
-            if log and done in recipe.snapshot_steps:
-                with _measured_network(generator) as network:  # the host waits for the device here
-                    write_snapshot(out, done, network, samples)
-            if log and (done == recipe.steps or (recipe.validate_every and done % recipe.validate_every == 0)):
-                with _measured_network(generator) as network:  # the host waits for the device here
-                    db = validation_psnr(network, validation, recipe.scale)
-                log.write({"event": "validation", "step": done, "psnr": db, "minutes": minutes()})
+            if log_is_due:
+                if observer:
+                    speed = counted * recipe.batch_size / seconds
+                    observer.tell(done, sums, tally.count, learning_rate, speed)
+                tally.clear()
+                seconds, counted = 0.0, 0
+            if observer:
+                observer.after_step(done)
             if done % recipe.checkpoint_every == 0 or done == recipe.steps:
                 checkpoint(done)
                 saved = done
 
-            time_is_up = max_minutes is not None and time.monotonic() - started >= 60 * max_minutes
-            if done < recipe.steps and runtime.any_rank(time_is_up or bool(stop)):
-                stopped_by = stop[0] if stop else "time"
+            time_is_up = max_minutes is not None and clock.minutes_here() >= max_minutes
+            if done < recipe.steps and runtime.any_rank(time_is_up or bool(signals)):
+                stopped_by = signals[0] if signals else "time"
                 break
         if saved < done:
             checkpoint(done)
-        runtime.barrier()  # no rank leaves, and no process group ends, before the last checkpoint is written
-        return Outcome(step=done, minutes=minutes(), stopped_by=stopped_by, is_main=runtime.is_main)
+        runtime.barrier()  # no rank leaves before the last checkpoint is written
+        return Outcome(step=done, minutes=clock.minutes(), stopped_by=stopped_by, is_main=runtime.is_main)
 
 
 def make_learners(recipe: Recipe, runtime: Runtime) -> dict[str, Learner]:
@@ -223,131 +189,24 @@ def _progress(out: Path | None, learners: Learners, data_sha256: str) -> Progres
     return progress
 
 
-@contextmanager
-def _open_log(
-    recipe: Recipe,
-    out: Path,
-    progress: Progress,
-    runtime: Runtime,
-    watch: Callable[[Record], None] | None,
-    *,
-    bar: bool,
-    tensorboard: bool,
-) -> Iterator[RunLog]:
+def _open_pairs(recipe: Recipe, runtime: Runtime) -> tuple[Pairs, str]:
+    """What batches are drawn from, and the checksum of its pixels."""
+    store = open_data(recipe.data, recipe.reduce)
+    pairs = Pairs(
+        store,
+        scale=recipe.scale,
+        hr_crop=recipe.hr_crop,
+        seed=recipe.seed,
+        channel=recipe.channel,
+        augment=recipe.augment,
+        device=runtime.device,
+    )
+    return pairs, store.sha256
+
+
+def _write_recipe(recipe: Recipe, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(out)
     part = out / "recipe.json.part"
     part.write_text(json.dumps(recipe.to_dict(), indent=2), encoding="utf-8")
     part.replace(out / "recipe.json")
-    log = RunLog(out, steps=recipe.steps, done=progress.step, watch=watch, bar=bar, tensorboard=tensorboard)
-    log.write(
-        {
-            "event": "start",
-            "step": progress.step,
-            "recipe": recipe.to_dict(),
-            "sr_course": __version__,
-            "torch": torch.__version__,
-            "device": _device_name(runtime.device),
-            "threads": torch.get_num_threads(),
-            "ranks": runtime.ranks,
-            "dtype": str(runtime.dtype).removeprefix("torch."),
-            "data_sha256": progress.data_sha256,
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        }
-    )
-    try:
-        yield log
-    finally:
-        log.close()
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-@contextmanager
-def _measured_network(learner: Learner) -> Iterator[nn.Module]:
-    """The network as it would be shipped now: the running mean where there is one, in evaluation mode."""
-    network = learner.ema.network if learner.ema else learner.network
-    was_training = network.training
-    try:
-        yield network.eval()
-    finally:
-        network.train(was_training)
-
-
-def _read(sums: Mapping[str, Tensor], step: int, runtime: Runtime) -> dict[str, float]:
-    """Bring the sums to the host, averaged over the ranks, and stop the run where one is not a finite number."""
-    if not sums:
-        return {}
-    stacked = runtime.mean_over_ranks(torch.stack([value.float() for value in sums.values()]))
-    values = dict(zip(sums, stacked.tolist(), strict=True))
-    for name, value in values.items():
-        # In fp16 a gradient may overflow: its scaler then leaves the step out and takes a smaller scale.
-        if not math.isfinite(value) and not (name == "gradient_norm" and runtime.scales_gradients):
-            raise TrainingError(
-                f"{name} is {value} at or shortly before step {step}: the run has diverged. The last checkpoint is "
-                "good. Start again with a lower learning_rate, or with clip_norm 1."
-            )
-    return values
-
-
-def _train_record(
-    step: int, sums: Mapping[str, float], summed: int, learning_rate: float, images_per_second: float, minutes: float
-) -> Record:
-    means = {name: value / summed for name, value in sums.items()}
-    norm = means.pop("gradient_norm")
-    return {
-        "event": "train",
-        "step": step,
-        "terms": means,
-        "learning_rate": learning_rate,
-        "gradient_norm": norm if math.isfinite(norm) else None,
-        "images_per_second": images_per_second,
-        "minutes": minutes,
-    }
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[list[str]]:
-    """Collect the names of SIGINT and SIGTERM instead of dying of them; the loop ends after the step at hand."""
-    caught: list[str] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught  # only the main thread may handle signals
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        caught.append(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _disk_explained(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise TrainingError(
-            f"{out}: the run cannot be written on ({error.strerror or error}). What is there is whole: make room, or "
-            "see to the permissions, then add --resume."
-        ) from error
-
-
-@contextmanager
-def _memory_explained(recipe: Recipe) -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:  # of a device it is a RuntimeError, known by its words
-        words = str(error).lower()
-        if isinstance(error, RuntimeError) and "out of memory" not in words and "can't allocate memory" not in words:
-            raise
-        raise TrainingError(
-            f"memory ran out with batch_size {recipe.batch_size} in {recipe.accumulation} parts of crops of "
-            f"{recipe.hr_crop} pixels. Raise accumulation (the same result, in smaller parts), or lower hr_crop or "
-            "batch_size."
-        ) from error

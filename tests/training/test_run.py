@@ -142,7 +142,7 @@ def test_resumed_in_the_middle_is_never_interrupted(recipe, tmp_path, monkeypatc
 
 
 def kill_and_resume(recipe, tmp_path: Path, start, kills: int) -> None:
-    values = {"steps": 300, "checkpoint_every": 7, "snapshot_steps": "0,100,300", "validate_every": 50}
+    values = {"steps": 300, "checkpoint_every": 13, "snapshot_steps": "0,100,300", "validate_every": 50}
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     assert train(*options(recipe, straight, **values), "--quiet") == 0
     chance = random.Random(0)
@@ -282,6 +282,7 @@ def test_a_run_whose_pictures_changed_is_not_resumed(recipe, tmp_path, capsys):
         (["--kernel-sizes", "9,4,5"], "odd"),
         (["--batch-size", "6", "--accumulation", "4"], "multiple of 4"),
         (["--data", "no/such/folder"], "no/such/folder"),
+        (["--kernel-sizes", "9,9", "--hr-crop", "48"], "three odd numbers"),
         (["--learning-rate-factors", "conv7.=0.1"], "conv7."),
         (["--losses", "ssim"], "choose from mse"),
     ],
@@ -296,6 +297,13 @@ def test_nothing_starts_with_an_impossible_value(tmp_path, cache, capsys, argume
     assert says in capsys.readouterr().err
     assert not run.exists()
     assert not cache.exists()
+
+
+def test_without_validation_pictures_no_run_begins(recipe, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train(*options(recipe, run, validation=tmp_path / "nowhere"), "--quiet") == 2
+    refused(capsys, "nowhere")
+    assert not run.exists()
 
 
 def test_an_unknown_network(capsys):
