@@ -34,6 +34,8 @@ class SRCNN(nn.Module):
         sub_image: in training, cut the enlarged luma to its middle of this many pixels a side; 0 leaves it whole.
         he_init: begin with weights that keep the signal's size from layer to layer, He et al. 2015, eq. 10; otherwise
             with the paper's tiny ones, from which the picture appears late.
+        begin_as_bicubic: let the first feature map of each layer hand the picture on unchanged, and shrink the other
+            weights of the last layer to a tenth, so that training begins near the bicubic picture.
 
     Raises:
         ModelError: even kernels, another number of them, or a sub-image that the kernels would use up.
@@ -49,6 +51,7 @@ class SRCNN(nn.Module):
         channels: Sequence[int] = (64, 32),
         sub_image: int = 0,
         he_init: bool = False,
+        begin_as_bicubic: bool = False,
     ) -> None:
         super().__init__()
         if len(kernel_sizes) != 3 or any(size < 1 or size % 2 == 0 for size in kernel_sizes):
@@ -72,6 +75,8 @@ class SRCNN(nn.Module):
                 nn.init.normal_(convolution.weight, std=0.001)  # Dong et al. 2016, sec. 3.3
             assert convolution.bias is not None
             nn.init.zeros_(convolution.bias)
+        if begin_as_bicubic:
+            self._begin_as_bicubic()
 
     def forward(self, lr: Tensor) -> Tensor:
         enlarged = imresize(lr, self.scale)
@@ -90,6 +95,16 @@ class SRCNN(nn.Module):
         mapped = F.relu(self.conv2(self._bordered(patches, self.conv2)))  # (N, 32, H, W), 0 and up
         sharp: Tensor = self.conv3(self._bordered(mapped, self.conv3))
         return sharp
+
+    @torch.no_grad()
+    def _begin_as_bicubic(self) -> None:
+        self.conv3.weight *= 0.1
+        self.conv3.weight[0, 0] = 0
+        for convolution in (self.conv1, self.conv2):
+            convolution.weight[0] = 0
+        for convolution in (self.conv1, self.conv2, self.conv3):
+            centre = convolution.kernel_size[0] // 2
+            convolution.weight[0, 0, centre, centre] = 1  # luma is never negative, so the ReLUs let it pass
 
     def _bordered(self, x: Tensor, convolution: nn.Conv2d) -> Tensor:
         if self.training:

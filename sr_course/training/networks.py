@@ -20,6 +20,7 @@ class SRCNNOptions:
         channels: feature maps after the first and the second convolution.
         sub_image: in training, cut the enlarged luma to its middle of this many pixels a side; 0 leaves it whole.
         he_init: begin with larger weights than the paper's.
+        begin_as_bicubic: let the first weights hand the enlarged picture on.
     """
 
     model: ClassVar[str] = "srcnn"
@@ -28,6 +29,7 @@ class SRCNNOptions:
     channels: tuple[int, ...] = (64, 32)
     sub_image: int = 0
     he_init: bool = False
+    begin_as_bicubic: bool = False
 
     def build(self, scale: int) -> nn.Module:
         """Make the network for a scale, with fresh weights from torch's random generator."""
@@ -39,6 +41,7 @@ class SRCNNOptions:
             channels=self.channels,
             sub_image=self.sub_image,
             he_init=self.he_init,
+            begin_as_bicubic=self.begin_as_bicubic,
         )
 
     def check_crop(self, hr_crop: int) -> None:

@@ -136,3 +136,16 @@ def test_he_initialisation_keeps_the_size_of_the_signal():
     # He et al. 2015, eq. 10: standard deviation sqrt(2 / inputs)
     assert network.conv1.weight.std().item() == pytest.approx((2 / 81) ** 0.5, rel=0.05)
     assert network.conv2.weight.std().item() == pytest.approx((2 / (64 * 25)) ** 0.5, rel=0.05)
+
+
+def test_a_network_that_begins_as_bicubic_is_near_it(noise):
+    torch.manual_seed(0)
+    bicubic = imresize(noise[:, :1], 2)
+    pictures = bicubic.clamp(0, 1)
+
+    def error(**options) -> float:
+        return (SRCNN(scale=1, he_init=True, **options).eval()(pictures) - pictures).square().mean().item()
+
+    assert error(begin_as_bicubic=True) < 0.1 * error()
+    network = SRCNN(scale=1, begin_as_bicubic=True).eval()  # with the paper's small weights beside
+    torch.testing.assert_close(network(pictures), pictures, atol=2e-3, rtol=0)
