@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sr_course.errors import TrainingError
 from sr_course.images import to_uint8
 from sr_course.training.checkpoints import write_tensors
 
@@ -68,7 +69,9 @@ class RunLog:
         part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         part.replace(self._path)
         self._bar = tqdm(total=steps, initial=done, unit="step", disable=not bar, dynamic_ncols=True)
-        self._board = _tensorboard(out / "tensorboard", done) if tensorboard else None
+        self._board = None
+        if tensorboard:
+            self._board = tensorboard_writer()(str(out / "tensorboard"), purge_step=done + 1 if done else None)
 
     def write(self, record: Record) -> None:
         """Append one record; it names its `event` and `step`."""
@@ -154,13 +157,16 @@ def _scalars(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, flo
     return found
 
 
-def _tensorboard(folder: Path, done: int) -> Any:
-    from sr_course.errors import TrainingError
+def tensorboard_writer() -> Any:
+    """Return the class that writes TensorBoard's files.
 
+    Raises:
+        TrainingError: TensorBoard is not installed.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise TrainingError(
             "TensorBoard is not installed: pip install tensorboard, or leave --tensorboard out."
         ) from None
-    return SummaryWriter(str(folder), purge_step=done + 1 if done else None)
+    return SummaryWriter

@@ -17,7 +17,7 @@ from sr_course.errors import TrainingError
 from sr_course.training.checkpoints import Progress, checkpoints, load_checkpoint, remove_leftovers, save_checkpoint
 from sr_course.training.interruptions import full_disk_explained, full_memory_explained, signals_noted
 from sr_course.training.learner import Learner, make_learner
-from sr_course.training.log import Clock, Record, RunLog
+from sr_course.training.log import Clock, Record, RunLog, tensorboard_writer
 from sr_course.training.observer import Observer
 from sr_course.training.recipe import Recipe
 from sr_course.training.runtime import Runtime, open_runtime
@@ -72,6 +72,8 @@ def train(
         DataError: there is no data, or it has changed since the run began.
     """
     clock = Clock()
+    if tensorboard:
+        tensorboard_writer()  # where it is missing, that is said before anything starts
     with ExitStack() as stack:
         stack.enter_context(full_memory_explained(recipe))
         stack.enter_context(full_disk_explained(out))

@@ -306,6 +306,21 @@ def test_without_validation_pictures_no_run_begins(recipe, tmp_path, capsys):
     assert not run.exists()
 
 
+def test_tensorboard_is_an_extra(recipe, tmp_path, capsys, monkeypatch):
+    run = tmp_path / "run"
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as where it is not installed
+    assert train(*options(recipe, run), "--quiet", "--tensorboard") == 2
+    refused(capsys, "pip install tensorboard")
+    assert not run.exists()
+
+
+def test_tensorboards_files_are_written(recipe, tmp_path):
+    pytest.importorskip("tensorboard")
+    run = tmp_path / "run"
+    assert train(*options(recipe, run), "--quiet", "--tensorboard") == 0
+    assert any((run / "tensorboard").iterdir())
+
+
 def test_an_unknown_network(capsys):
     with pytest.raises(SystemExit) as left:
         train("vdsr")
