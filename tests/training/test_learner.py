@@ -180,3 +180,35 @@ def test_a_recipe_names_no_precision_that_the_cpu_is_bad_at(recipe: Recipe):
         pass
     with pytest.raises(TrainingError, match="3 ranks"), open_runtime(recipe, {"WORLD_SIZE": "3"}):
         pass
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_keeps_weights_and_losses_whole(recipe, batch, dtype):
+    runtime = Runtime(device=torch.device("cpu"), dtype=dtype)
+    learners, whole = make_learners(recipe, runtime), make_learners(recipe, CPU)
+    values = pixel_step([batch], learners, recipe, runtime, 0)
+    expected = pixel_step([batch], whole, recipe, CPU, 0)
+    assert values["mse"].dtype == torch.float32
+    for name in ("mse", "gradient_norm"):  # the gradient's norm is told without the scaler's factor
+        assert values[name].item() == pytest.approx(expected[name].item(), rel=0.05)
+    weights = weights_of(learners["generator"].network)
+    assert all(weight.dtype == torch.float32 for weight in weights.values())
+    for name, weight in weights_of(whole["generator"].network).items():
+        # Adam's first step goes as far for every weight, so its direction is what can differ
+        assert (weight - weights[name]).abs().max() <= 2 * recipe.learning_rate + 1e-6
+
+
+def test_an_overflow_in_fp16_is_left_out_and_the_scale_halved(recipe, batch):
+    runtime = Runtime(device=torch.device("cpu"), dtype=torch.float16)
+    learners = make_learners(recipe, runtime)
+    learner = learners["generator"]
+    before = weights_of(learner.network)
+    scale = learner.scaler.get_scale()
+    values = pixel_step([Batch(batch.lr, batch.hr + 1e5)], learners, recipe, runtime, 0)
+    assert not torch.isfinite(values["gradient_norm"])
+    assert learner.scaler.get_scale() == scale / 2
+    for name, weight in weights_of(learner.network).items():
+        assert torch.equal(weight, before[name])
+    again = make_learners(recipe, runtime)["generator"]
+    again.load_state(learner.state())
+    assert again.scaler.get_scale() == scale / 2
