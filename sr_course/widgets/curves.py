@@ -58,7 +58,7 @@ class Axis:
             return ([*values, self.high] if self.place(values[-1]) < 0.88 else values), None  # where it has room
         if self.spacing == "log" and self.high / self.low > 4:
             return _decades(self.low, self.high, (1,) if self.high / self.low > 100 else (1, 2, 5)), None
-        step = _round_step((self.high - self.low) / 3)
+        step = _round_step((self.high - self.low) / 5)
         first = math.ceil(self.low / step)
         return [(first + index) * step for index in range(8)], step
 
@@ -191,14 +191,15 @@ def _decades(low: float, high: float, factors: tuple[int, ...]) -> list[float]:
 
 
 def _round_step(wanted: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, at most what is wanted."""
+    """Return 1, 2 or 5 times a power of ten, at least what is wanted."""
     power = math.floor(math.log10(wanted))
-    return next(step for factor in (5, 2, 1) if (step := float(f"{factor}e{power}")) <= wanted * (1 + 1e-9))
+    steps = (float(f"{factor}e{power}") for factor in (1, 2, 5, 10))
+    return next(step for step in steps if step >= wanted * (1 - 1e-6))
 
 
 def _written(value: float, step: float | None) -> str:
     """With as many decimals as the step between two ticks has; by itself where ticks are unequally far apart."""
-    if 0 < abs(value) < 1e-3:
+    if 0 < abs(value) < 1e-4:
         return f"{value:.0e}".replace("e-0", "e-")
     decimals = 0 if step is None else max(0, -math.floor(math.log10(step) + 1e-9))
     return f"{value:,.{decimals}f}" if step is not None else f"{value:,.6g}"

