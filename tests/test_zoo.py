@@ -270,7 +270,7 @@ def test_weights_of_another_network(options, says):
     ('network = "SRResNet"', "network = ", "is no card"),
     ('credit = "Martin Krasser"', "", "is no card of weights .*credit"),
     ("scale = 4", "scale = 4\nstars = 5", "is no card of weights .*stars"),
-    ('network = "SRResNet"', 'network = "Net"', "no network 'Net'; there are SRResNet"),
+    ('network = "SRResNet"', 'network = "Net"', "no network 'Net'; there are SRCNN, SRResNet"),
 ])  # fmt: skip
 def test_cards_that_are_amiss(own_zoo, old, new, says):
     path = own_zoo / "srgan_x4.toml"
