@@ -35,7 +35,7 @@ class SRCNN(nn.Module):
         he_init: begin with weights that keep the signal's size from layer to layer, He et al. 2015, eq. 10; otherwise
             with the paper's tiny ones, from which the picture appears late.
         begin_as_bicubic: let the first feature map of each layer hand the picture on unchanged, and shrink the other
-            weights of the last layer to a tenth, so that training begins near the bicubic picture.
+            weights of the last layer to a tenth, so that the bicubic picture is in the first results already.
 
     Raises:
         ModelError: even kernels, another number of them, or a sub-image that the kernels would use up.
