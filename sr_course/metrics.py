@@ -44,6 +44,12 @@ class Protocol:
     eight_bit_lr: bool = True
     grey_as_rgb: bool = True
 
+    def __post_init__(self) -> None:
+        if self.channel not in ("y", "y-full", "rgb"):
+            raise ValueError(f"channel is {self.channel!r}; choose from y, y-full, rgb.")
+        if self.border < 0:
+            raise ValueError(f"border is {self.border}; give a number of pixels from 0 on.")
+
     def at_scale(self, scale: int) -> Protocol:
         """Return the protocol with the border that the papers cut at this scale: as many pixels as the scale."""
         return replace(self, border=scale)
@@ -63,7 +69,7 @@ SRCNN_DEMO = Protocol(name="srcnn-demo", round_rgb=False, round_y=True, eight_bi
 """Luma alone from the start, float LR, luma rounded at the end: demo_SR.m of Dong et al. 2014."""
 
 RGB = Protocol(name="rgb", channel="rgb")
-"""All three channels of the 8-bit pictures; stricter by about 1.5 dB, for the eye sees colour less than light."""
+"""All three channels of the 8-bit pictures, over their full range."""
 
 PROTOCOLS = {protocol.name: protocol for protocol in (MATLAB_Y, SRCNN_DEMO, RGB)}
 

@@ -597,7 +597,7 @@ def title_of(notebook: NotebookNode, name: str) -> str:
 
 def page_of(lesson: Lesson, notebook: NotebookNode, out: Path) -> str:
     """Return an executed lesson as one HTML page for `out` that needs nothing from the network."""
-    exporter = HTMLExporter(raw_template=PAGE, embed_images=True)
+    exporter = HTMLExporter(raw_template=PAGE, embed_images=False)
     resources = {"metadata": {"name": title_of(notebook, lesson.name), "path": str(lesson.folder)}}
     page, _ = exporter.from_notebook_node(notebook, resources)
 
