@@ -239,6 +239,8 @@ def _score(
     hr = images.read(pair.hr)
     try:
         hr = images.modcrop(hr, scale)
+        if pair.lr is not None:
+            _check_size(pair.lr, hr, scale)
         if grey and not protocol.grey_as_rgb and protocol.channel != "rgb":
             hr = hr[:, :1]
         if not protocol.eight_bit_lr and on_luma:
@@ -261,11 +263,15 @@ def _score(
 def _low_resolution(hr: Tensor, pair: Pair, scale: int, protocol: Protocol) -> Tensor:
     if not protocol.eight_bit_lr or pair.lr is None:
         return bicubic_lr(hr, scale, eight_bit=protocol.eight_bit_lr)
-    lr = images.read(pair.lr)[:, : hr.shape[1]]
-    expected = (hr.shape[-2] // scale, hr.shape[-1] // scale)
-    if tuple(lr.shape[-2:]) != expected:
+    return images.read(pair.lr)[:, : hr.shape[1]]
+
+
+def _check_size(lr: Path, hr: Tensor, scale: int) -> None:
+    """Refuse a low-resolution file of another picture or scale, also where the protocol makes its own."""
+    width, height = images.size(lr)
+    expected = (hr.shape[-1] // scale, hr.shape[-2] // scale)
+    if (width, height) != expected:
         raise ImageError(
-            f"does not match {pair.lr}, which is {lr.shape[-1]}x{lr.shape[-2]} and should be "
-            f"{expected[1]}x{expected[0]} at x{scale}. Check that both are of one picture and scale."
+            f"does not match {lr}, which is {width}x{height} and should be "
+            f"{expected[0]}x{expected[1]} at x{scale}. Check that both are of one picture and scale."
         )
-    return lr

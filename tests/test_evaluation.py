@@ -78,6 +78,8 @@ def test_lr_that_does_not_match(tmp_path, noise):
     images.write(bicubic_lr(noise, 4), tmp_path / "LR_bicubic" / "X2" / "0x2.png")
     with pytest.raises(ImageError, match=r"0\.png: does not match .*0x2\.png, which is 14x10 and should be 28x20"):
         evaluate("bicubic", tmp_path, scale=2, protocol=MATLAB_Y)
+    with pytest.raises(ImageError, match="does not match"):  # also where the protocol makes its own LR
+        evaluate("bicubic", tmp_path, scale=2, protocol=SRCNN_DEMO)
 
 
 def test_lr_that_is_not_there(tmp_path, noise):

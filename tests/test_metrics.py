@@ -117,3 +117,9 @@ def test_too_small():
         psnr(tiny, tiny)
     with pytest.raises(ValueError, match="11x11"):
         ssim(tiny, tiny, PLAIN)
+
+
+@pytest.mark.parametrize(("options", "says"), [({"channel": "Y"}, "choose from y"), ({"border": -1}, "from 0 on")])
+def test_a_protocol_that_does_not_exist(options, says):
+    with pytest.raises(ValueError, match=says):
+        Protocol(name="typo", **options)

@@ -142,7 +142,7 @@ def check_protocol(found: Any) -> None:
         came = psnr(sr, gibbon, found).item()
     except Exception as error:  # a channel or border that does not exist
         return _PROTOCOL.failed(error)
-    if abs(came - _REPORTED) >= 0.0015:
+    if not abs(came - _REPORTED) < 0.0015:  # not a number is wrong too
         return _PROTOCOL.wrong(f"{_REPORTED} dB", f"{came:.3f} dB ({found})")
     return _PROTOCOL.right(
         f"{came:.3f} dB with channel {found.channel}, border {found.border}, "
