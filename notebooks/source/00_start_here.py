@@ -3,7 +3,7 @@
 #
 # A photograph was shrunk to a quarter of its width and height. Can a computer bring back what was lost?
 #
-# That is **super-resolution**, and it is the question of this course. Run the two cells below (click one, then press Shift+Enter) and look.
+# That is **super-resolution**, and it is the question of this course. Run the three cells below (click one, then press Shift+Enter) and look.
 
 # %% tags=["nbval-ignore-output"]
 # output not compared: it names this machine's versions and processor
