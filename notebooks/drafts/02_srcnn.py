@@ -1,0 +1,593 @@
+# %% [markdown]
+# # Lesson 2: SRCNN
+#
+# Bicubic weighs the same neighbours in the same way on fur, brick and sky. In 2014 Dong and others let three
+# convolutions learn from photographs what to do instead. Their small network, SRCNN, is where ours begin.
+#
+# **The question:** what do three layers do that a formula cannot, and what does it take to train them?
+
+# %%
+import torch
+
+from sr_course import images
+from sr_course.data.shipped import photo
+from sr_course.degradations import bicubic_lr
+from sr_course.lessons import show
+from sr_course.resample import imresize
+from sr_course.zoo import load
+
+srcnn = load("srcnn")
+hr = images.read(photo("charminar").path)  # (1, 3, 360, 336), RGB in [0, 1]
+lr = bicubic_lr(hr, 4)
+with torch.no_grad():
+    sr = srcnn(lr).clamp(0, 1)
+pictures = {"bicubic": imresize(lr, 4).clamp(0, 1), "SRCNN": sr, "original": hr}
+show({name: one[..., 96:306, 90:330] for name, one in pictures.items()},
+     alt="Arches of a gate tower: blurred by bicubic, with clearer edges by SRCNN, and sharp in the original")
+
+# %% [markdown]
+# The openings have edges again, the carving stays lost. 57,281 numbers did this, learned on other photographs.
+#
+# | | |
+# |:--|:--|
+# | **You will** | compute a convolution and a ReLU by hand; count a network's parameters; train a small SRCNN that beats bicubic; find out why papers measure luma, cut borders and name their loss; debug a training loop |
+# | **You need** | lesson 1; what a gradient step is |
+# | **Time** | 60 to 90 minutes; the cells alone run in under two minutes |
+# | **GPU** | not needed |
+# | **Photographs** | public domain, CC0 and CC BY: `datasets/CREDITS.md` |
+#
+# ## Set-up
+
+# %% tags=["nbval-ignore-output"]
+# output not compared: it names this machine and the versions on it
+import torch.nn.functional as F
+
+from sr_course.data.store import open_data
+from sr_course.images import luma, rgb_to_ycbcr, ycbcr_to_rgb
+from sr_course.lessons import figure, results, setup
+from sr_course.lessons.srcnn import check_field, check_forward, check_parameters, check_step
+from sr_course.metrics import MATLAB_Y, RGB, psnr
+from sr_course.models.describe import describe
+from sr_course.models.srcnn import SRCNN
+
+setup()
+store = open_data("shipped")  # the training photographs; decoding them takes a minute, once
+for name in ("charminar", "kingfisher", "tiger"):
+    print(photo(name).credit.split(" (")[0])
+
+# %% [markdown]
+# ## By hand: one pixel
+#
+# A **convolution** lays a small table of weights, the kernel, over the picture, multiplies what lies over what, and
+# adds up:
+#
+# ```
+# pixels        kernel
+# 2  2  8        0  −1   0
+# 2  2  8       −1   5  −1
+# 2  2  8        0  −1   0
+# ```
+#
+# **Predict,** with a pencil: which number comes out? Is the pixel beside the edge made brighter or darker?
+
+# %%
+pixels = torch.tensor([[2, 2, 8], [2, 2, 8], [2, 2, 8.0]])
+kernel = torch.tensor([[0, -1, 0], [-1, 5, -1], [0, -1, 0.0]])
+by_hand = sum(pixels[y, x] * kernel[y, x] for y in range(3) for x in range(3))
+assert by_hand == F.conv2d(pixels[None, None], kernel[None, None]).squeeze()  # torch wants (N, channels, H, W)
+print(f"5·2 − 2 − 2 − 2 − 8 = {by_hand:.1f}")
+
+# %% [markdown]
+# Darker: a dark pixel beside a bright one is pushed down, and the edge gets steeper. Bicubic is such a weighted sum,
+# too. In a network nobody chooses the weights: training does.
+#
+# ## Three layers
+#
+# Here is a soft edge, 2 to 8 to 14, between two stretches of faint ripple:
+#
+# ```
+# 2  3  2  3  2  8  14  13  14  13  14
+# ```
+#
+# **Predict.** Can one convolution make the edge steeper and leave the ripple as it is?
+
+# %%
+row = torch.tensor([2, 3, 2, 3, 2, 8, 14, 13, 14, 13, 14.0]).reshape(1, 1, -1)
+one = F.conv1d(row, torch.tensor([[[-0.5, 2, -0.5]]]))  # the pixel, plus what it has more than its neighbours
+
+filters = torch.tensor([[0, 1, 0], [-0.5, 1, -0.5], [0.5, -1, 0.5]])[:, None]  # the pixel; brighter?; darker?
+patches = F.relu(F.conv1d(row, filters, bias=torch.tensor([0, -2, -2.0])))  # only what is more than 2
+mapped = F.relu(F.conv1d(patches, torch.tensor([[[1.0], [2], [-2]]])))  # push it further; never below black
+sharp = F.conv1d(mapped, torch.tensor([[[1.0]]]))
+for name, values in {"row": row[..., 1:-1], "one": one, "three": sharp}.items():
+    print(f"{name:6}" + "".join(f"{value:6.1f}" for value in values.flatten().tolist()))
+
+# %% [markdown]
+# One convolution sharpens everything alike: the ripple of 1 became one of 3. Three layers leave the ripple alone, for
+# **ReLU**, max(0, x), can say "not enough, so nothing". It is the only decision in the network. Without it, three
+# convolutions in a row would again be one weighted sum.
+#
+# Dong et al. named the three layers:
+#
+# ```
+#                    kernel   maps in → out   then
+# patch extraction   9 x 9      1 → 64        ReLU    what is in this patch?
+# mapping            5 x 5     64 → 32        ReLU    what would be there if it were sharp?
+# reconstruction     5 x 5     32 → 1         none    so which value has the pixel?
+# ```
+#
+# This is the network 9-5-5. The first one, of 2014, was 9-1-5. Both get the picture enlarged by bicubic beforehand.
+#
+# **Predict.** On how many pixels of the enlarged picture does one pixel of the result depend?
+
+# %%
+enlarged = luma(imresize(lr, 4))  # (1, 1, 360, 336)
+with torch.no_grad():
+    patch = enlarged[..., 172:189, 172:189]  # around row 180, column 180
+    for layer in (srcnn.conv1, srcnn.conv2, srcnn.conv3):
+        print(f"{tuple(patch.shape[1:])}", end=" → ")
+        patch = F.conv2d(patch, layer.weight, layer.bias)
+        patch = F.relu(patch) if layer is not srcnn.conv3 else patch
+    whole = srcnn(luma(lr))  # one channel is taken as luma
+print(tuple(patch.shape[1:]))
+assert torch.isclose(patch.squeeze(), whole[0, 0, 180, 180], atol=1e-5)
+for name, picture in {"bicubic": enlarged, "SRCNN": whole, "truth": luma(hr)}.items():
+    print(f"{name:8}{255 * picture[0, 0, 180, 180].item():5.1f}")
+
+# %% [markdown]
+# On 17 x 17: the **receptive field**. A 9 x 9 kernel needs 4 pixels on each side, a 5 x 5 kernel 2, and 4 + 2 + 2 = 8.
+# Our few lines and the module agree on the pixel in the middle. It lies in a dark opening, which bicubic had blurred.
+#
+# ## How many numbers?
+#
+# **Predict.** How many weights and biases has 9-1-5? Which layer has most?
+
+# %%
+weights = 9 * 9 * 1 * 64 + 1 * 1 * 64 * 32 + 5 * 5 * 32 * 1
+biases = 64 + 32 + 1  # one for each map
+assert weights + biases == sum(p.numel() for p in SRCNN(4, kernel_sizes=(9, 1, 5)).parameters())
+print(f"9-1-5: {weights:,} weights, {biases} biases")
+print(describe(srcnn, 12).to_text())
+
+# %% [markdown]
+# 8,032 weights, as the paper counts. In 9-5-5 the middle layer holds nearly all. The sizes are those for a
+# picture of 12 x 12, which was first enlarged to 48 x 48.
+#
+# ## Why luma alone?
+#
+# SRCNN has one channel. It mends the luma Y; the two colour differences stay bicubic.
+#
+# **Predict.** Take the bicubic kingfisher and give it the true luma, or the true colour. Which one looks mended?
+
+# %%
+bird = images.read(photo("kingfisher").path)
+bicubic = imresize(bicubic_lr(bird, 4), 4).clamp(0, 1)
+true, soft = rgb_to_ycbcr(bird), rgb_to_ycbcr(bicubic)
+mended = {
+    "bicubic": bicubic,
+    "true colour, bicubic luma": ycbcr_to_rgb(torch.cat([soft[:, :1], true[:, 1:]], dim=1)).clamp(0, 1),
+    "true luma, bicubic colour": ycbcr_to_rgb(torch.cat([true[:, :1], soft[:, 1:]], dim=1)).clamp(0, 1),
+}
+for name, picture in mended.items():
+    left = (picture - bird).square().mean() / (bicubic - bird).square().mean()
+    print(f"{name:26} {psnr(picture, bird, RGB).item():5.2f} dB in RGB, {100 * left:5.1f}% of the error left")
+show({name: one[..., 48:198, 66:306] for name, one in {**mended, "original": bird}.items()}, columns=2,
+     alt="A kingfisher, soft; as soft with its true colour; sharp with its true luma, like the original")
+
+# %% [markdown]
+# Hardly anybody tells the third picture from the fourth. Seven eighths of the error lie in the luma, even on a bird as
+# colourful as this. So one channel is mended, and papers measure Y.
+#
+# ## Why the border costs decibels
+#
+# At the picture's edge a kernel looks at pixels that do not exist. In training SRCNN pads nothing: a 33 x 33 crop becomes
+# 17 x 17, and is compared with the middle of the truth. At test time we want the whole picture. The authors' code
+# repeats the border; `padding="same"`, which many write, puts zeros there.
+#
+# **Predict.** What do zeros cost? How far from the edge is the damage seen?
+
+# %%
+zeros = load("srcnn").train()  # in training mode it adds no border of its own
+for layer in (zeros.conv1, zeros.conv2, zeros.conv3):
+    layer.padding = "same"
+with torch.no_grad():
+    repeated, blackened = (network(bicubic_lr(bird, 4)).clamp(0, 1) for network in (srcnn, zeros))
+print("border cut   repeated    zeros")
+for border in (0, 4, 8):
+    scores = [psnr(sr, bird, MATLAB_Y.at_scale(border)).item() for sr in (repeated, blackened)]
+    print(f"{border:10}   {scores[0]:5.2f} dB  {scores[1]:5.2f} dB")
+corners = {"repeated": repeated, "zeros": blackened, "original": bird}
+show({name: one[..., :48, -72:] for name, one in corners.items()}, zoom=3,
+     alt="A corner of the picture: plain with the border repeated, with a dark and bright frame from zeros")
+
+# %% [markdown]
+# Zeros are blacker than black (luma begins at 16/255), so the network sharpens an edge that is not there. The damage
+# ends 8 pixels from the edge, half of the receptive field. Papers at x4 cut 4, which hides half of it.
+#
+# ## Train one yourself
+#
+# A **recipe** holds all that a run depends on. Ours is the course's laptop recipe, made small: 16 and 8 maps, 400 steps.
+# The laptop's network begins as bicubic; ours begins with random weights, so that you see it learn everything.
+
+# %%
+from dataclasses import replace
+from pathlib import Path
+from tempfile import mkdtemp
+
+from sr_course.training.loop import train
+from sr_course.training.networks import SRCNNOptions
+from sr_course.training.recipes import SRCNN_LAPTOP
+
+tiny = replace(
+    SRCNN_LAPTOP, name="tiny", steps=400, batch_size=16, learning_rate=2e-3, warmup_steps=50,
+    network=SRCNNOptions(kernel_sizes=(9, 5, 5), channels=(16, 8), he_init=True),
+    ema_decay=0.98, validate_every=50, snapshot_steps=(),
+)
+print(tiny)
+
+# %% [markdown]
+# **Predict.** After how many steps does it pass bicubic on photographs that it never learns from?
+
+# %% tags=["nbval-atol=0.3"]
+from sr_course.evaluation import evaluate, shipped_pairs
+
+run = Path(mkdtemp()) / "tiny"
+records = []
+train(tiny, run, watch=records.append, bar=False)
+unseen = shipped_pairs("validation")
+before, after = (evaluate(model, unseen, protocol=MATLAB_Y) for model in ("bicubic", run))
+assert after.psnr > before.psnr + 0.2
+print(f"12 validation photographs: bicubic {before.psnr:.2f} dB, tiny {after.psnr:.2f} dB")
+
+# %%
+steps, scores = zip(*((r["step"], r["psnr"]) for r in records if r["event"] == "validation"), strict=True)
+with figure("Validation PSNR rises steeply, passes the line of bicubic, and flattens", size=(6, 2.6)) as ax:
+    ax.plot(steps, scores, "o-", label="tiny SRCNN")
+    ax.axhline(sum(score.psnr for score in before.scores[:4]) / 4, color="grey", ls="--", label="bicubic")
+    ax.set(xlabel="step", ylabel="PSNR of 4 photographs, dB")
+    ax.legend()
+
+# %% [markdown]
+# It starts far below, for it must first learn to copy. After some 250 steps it passes bicubic: 4,721 numbers, trained
+# for seconds on one core, beat the formula on photographs that they have never seen. The assert says so.
+#
+# ## The same rate, another loss
+#
+# The authors trained with Caffe, whose loss is sum / 2N: squared errors added up over all pixels, halved, divided by the
+# N pictures of the batch. PyTorch's `mse_loss` is the mean over all pixels. Crops of 36 x 36 = 1,296 pixels lie between
+# them by a factor of 648. The learning rate in the paper, 0.0001, belongs to the first.
+#
+# **Predict.** The same network, start, rate and crops: where are the two after 100 steps?
+
+# %%
+from sr_course.data.pairs import Pairs
+from sr_course.images import centre_crop
+from sr_course.losses import caffe_euclidean, mse
+
+pairs = Pairs(store, scale=4, hr_crop=48, channel="y")
+tiger = images.read(photo("tiger").path)  # a validation photograph
+small_tiger = bicubic_lr(tiger, 4)
+
+
+def step_with(loss_of):
+    def step(network, optimizer, batch):
+        sr = network.sharpen(imresize(batch.lr, 4))  # nothing is padded: (16, 1, 36, 36)
+        loss = loss_of(sr, centre_crop(batch.hr, sr.shape[-2], sr.shape[-1]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+# %%
+def try_out(step, network, optimizer, shown):
+    """Train to the last of the steps `shown`; print at each of them the loss and the PSNR of the tiger."""
+    for number in range(1, max(shown) + 1):
+        loss = step(network.train(), optimizer, pairs.batch(number, range(16)))
+        if number in shown:
+            with torch.no_grad():
+                sr = network.eval()(small_tiger).clamp(0, 1)
+            print(f"step {number:3}: loss {loss:8.4f}, tiger {psnr(sr, tiger).item():4.1f} dB")
+    return sr
+
+
+# %% tags=["nbval-atol=0.5"]
+for name, loss_of in {"Caffe's sum / 2N": caffe_euclidean, "mean": mse}.items():
+    torch.manual_seed(0)
+    network = SRCNN(4, kernel_sizes=(9, 1, 5))
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9)
+    print(name)
+    try_out(step_with(loss_of), network, optimizer, (1, 100))
+
+# %% [markdown]
+# Eight decibels apart. Neither shows a tiger yet: Caffe's has found the mean brightness, the other has hardly moved. The
+# paper's weights begin tiny (a standard deviation of 0.001) and its run was long: 8 · 10⁸ backpropagations. It also lets the last layer
+# learn at a tenth of the rate (Dong et al. 2016, sec. 3.3). Our recipe begins with larger weights and uses Adam, which cares
+# little for the scale of a loss. **A learning rate means nothing without its loss.**
+#
+# ## Load: a longer run
+#
+# `load("srcnn")` is 9-5-5 with 64 and 32 maps, from random weights too. The log of its training came with it.
+
+# %%
+from sr_course.training.history import read_history, shipped_run
+from sr_course.training.log import read_log
+
+folder = shipped_run("srcnn_x4")
+log = [record for record in read_log(folder) if record["event"] == "validation"]
+with figure("PSNR against minutes: a steep rise at first, then slower and slower") as ax:
+    ax.plot([r["minutes"] for r in log], [r["psnr"] for r in log], "o-", ms=3)
+    ax.set(xlabel="minutes on one core", ylabel="validation PSNR, dB")
+for record in (log[0], log[3], log[-1]):
+    print(f"step {record['step']:6,}: {record['minutes']:5.1f} minutes, {record['psnr']:.2f} dB")
+
+# %% [markdown]
+# Bicubic has 25.03 dB: most of the gain comes in the first minutes. After that each tenth of a decibel takes longer than the one before.
+#
+# What has the first layer learned? In the next cell, eight of its 64 filters, those that changed most.
+#
+# **Predict.** Will you see edges?
+
+# %%
+history = read_history(folder)
+first, last = (history.weights(step)["conv1.weight"] for step in (0, history.snapshots[-1]))
+moved = (last - first).flatten(1).norm(dim=1) / first.flatten(1).norm(dim=1)
+chosen = moved.argsort(descending=True)[:8]
+
+
+def as_row(filters):
+    """Eight filters side by side: grey is zero, white and black the largest weight of each."""
+    filters = 0.5 + filters / filters.abs().amax(dim=(1, 2, 3), keepdim=True) / 2
+    return images.grid(list(filters[:, None].expand(-1, -1, 3, -1, -1)), columns=8, gap=1)
+
+
+rows = {"at the start": first[chosen], "at the end": last[chosen], "the change": (last - first)[chosen]}
+show({name: as_row(filters) for name, filters in rows.items()}, zoom=8, columns=1,
+     alt="Eight filters: noise at the start, nearly the same noise at the end; the change is smooth spots and edges")
+print(f"change: {100 * moved.median():.1f}% in half of the filters or more, at most {100 * moved.max():.1f}%")
+
+# %% [markdown]
+# The filters look like noise from the first step to the last; the **change** is spots and edges. Bicubic pictures hold no
+# fine waves (lesson 1), so nothing pushes against the noise of the start, and it does no harm. The paper's filters,
+# which began near zero, show the learned part alone.
+#
+# **Task 1.** Move the slider of the training run. The filters are drawn as changes. At which step do they begin to look like edges
+# and spots? Do the decibels still rise after it?
+
+# %%
+from sr_course.widgets.scrubber import TrainingScrubber
+
+TrainingScrubber(folder, change=True, scene=("the dome and towers of a cathedral", "a walled town"))
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# At step 200 a few cells have faint spots, at 500 they are plain. By then the picture has most of its gain over bicubic. The
+# validation PSNR keeps rising, by hundredths.
+#
+# </details>
+#
+# **Task 2.** Compare on the gate tower. Where does SRCNN help most, where not at all?
+
+# %%
+from sr_course.widgets.compare import CompareSlider
+
+CompareSlider(pictures, left="bicubic", right="SRCNN", zoom=2, center=(0.45, 0.55), scene="a gate tower")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# It helps at strong edges: the openings, the outline against the sky. It helps nowhere in the carving, whose waves are too
+# fine for the small picture. Where nothing is left, it has nothing to sharpen.
+#
+# </details>
+#
+# ## What do width, depth and data buy?
+#
+# These runs were computed ahead with `tools/sweep_srcnn.py`: 600 steps each, on one core. All are like the first row, but for what the row names.
+#
+# **Predict** the order of the four widths.
+
+# %%
+import json
+
+from sr_course.zoo import ZOO, card
+
+sweep = json.loads((ZOO / "runs" / "srcnn_sweep.json").read_text())
+recipe = sweep["recipe"]
+shown = ("steps", "batch_size", "hr_crop", "learning_rate", "optimizer")
+print(", ".join(f"{name} {recipe[name]}" for name in shown))
+print("kernels  maps   photographs  seed  numbers    PSNR")
+for r in sweep["runs"]:
+    kernels, maps = ("-".join(map(str, r[key])) for key in ("kernel_sizes", "channels"))
+    row = f"{kernels:7}  {maps:6} {r['photographs']:11}  {r['seed']:4}  {r['parameters']:7,}"
+    print(f"{row}  {r['psnr']:6.2f}")
+print(f"bicubic {sweep['bicubic']:.2f} dB; {sweep['validation']}")
+
+# %% [markdown]
+# The first three rows differ in their seed alone, by 0.03 dB: smaller differences say nothing. Then:
+#
+# - **Width** bought nothing in 600 steps. 8-4 failed: all four maps of its second layer are 0 on every photograph, and a ReLU that always gives 0
+#   gets no gradient, so it stays dead. In the paper's long runs width paid: 32.26, 32.52 and 32.60 dB for 32-16, 64-32 and 128-64
+#   (Dong et al. 2016, table 1; Set5 x3).
+# - **Kernels**: seeing farther helps. From 9-1-5 to 9-3-5 it is 0.3 dB.
+# - **Data**: with one photograph it stays below bicubic on others. Four, 16 or 62: hardly a difference in so few steps.
+#
+# Small, short experiments find gross faults, not the last tenth.
+#
+# ## Measure
+
+# %%
+rows = results(["nearest", "bicubic", "srcnn"])
+for measured in card("srcnn").measured:
+    print(f"its card, {measured.data}, {measured.protocol}: {measured.psnr:.2f} dB / {measured.ssim:.4f}")
+
+
+# %% [markdown]
+# On Set5 x4 the published network has 30.48 dB / 0.8628 and bicubic 28.42 / 0.8104 (Kim et al. 2016, table 2). Ours comes
+# near, with an hour of one core and 62 photographs. The rest is in data and patience: 395,909 pictures of ImageNet and
+# 8 · 10⁸ backpropagations (Dong et al. 2016); our run made 384,000.
+#
+# ## Exercises
+#
+# Replace `...`, run the cell, read what the check says.
+#
+# **2.1 Warm-up.** Write `parameters(kernel_sizes, channels)`: the weights and biases of an SRCNN, say of `(9, 5, 5)` with
+# `(64, 32)` maps.
+
+# %%
+def parameters(kernel_sizes, channels):
+    # solution begins; until then: return ...
+    maps = (1, *channels, 1)
+    layers = zip(kernel_sizes, maps[:-1], maps[1:], strict=True)
+    return sum(size**2 * before * after + after for size, before, after in layers)
+    # solution ends
+
+
+check_parameters(parameters)
+
+
+# %% [markdown]
+# **2.2 Core: the whole network.** Write `forward(luma, layers)`. `luma` is `(N, 1, H, W)`, enlarged already; `layers` holds
+# three pairs `(weight, bias)`, for `F.conv2d`. The result has the size of `luma`: before each layer the border is
+# repeated, as far as the kernel reaches. `F.pad(x, (left, right, top, bottom), mode="replicate")` does it.
+
+# %%
+def forward(luma, layers):
+    # solution begins; until then: return ...
+    x = luma
+    for number, (weight, bias) in enumerate(layers):
+        reach = weight.shape[-1] // 2
+        x = F.conv2d(F.pad(x, (reach, reach, reach, reach), mode="replicate"), weight, bias)
+        if number < 2:
+            x = F.relu(x)
+    return x
+    # solution ends
+
+
+check_forward(forward)
+
+
+# %% [markdown]
+# **2.3 Core: hunt the bug.** Here is a training step with one mistake. Its loss keeps falling, and the tiger gets worse.
+# Look at the numbers, then at the picture, then for the mistake.
+
+# %%
+def broken_step(network, optimizer, batch):
+    sr = network.sharpen(imresize(batch.lr, 4))
+    height, width = sr.shape[-2:]
+    loss = (sr - batch.hr[..., :height, :width]).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def picture_after(step):
+    torch.manual_seed(0)
+    network = SRCNN(4, kernel_sizes=(9, 1, 5), channels=(16, 8), he_init=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    return try_out(step, network, optimizer, (1, 50, 200))
+
+
+# %% tags=["nbval-atol=1.5"]
+enlarged_tiger = imresize(small_tiger, 4).clamp(0, 1)
+print(f"bicubic: {psnr(enlarged_tiger, tiger).item():.1f} dB")
+tigers = {"bicubic": enlarged_tiger, "broken": picture_after(broken_step), "original": tiger}
+show({name: one[..., :160, 30:230] for name, one in tigers.items()},
+     alt="A tiger's face: soft by bicubic; moved down and to the right by the broken step; the original")
+
+
+# %%
+def mended_step(network, optimizer, batch):
+    # solution begins; until then: return ...
+    sr = network.sharpen(imresize(batch.lr, 4))
+    loss = (sr - centre_crop(batch.hr, sr.shape[-2], sr.shape[-1])).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+    # solution ends
+
+
+check_step(mended_step)
+
+
+# %% [markdown]
+# **2.4 Stretch: how far does it see?** Write `field(network)`: the side of the square of enlarged pixels on which one pixel of
+# `network.sharpen(luma)` depends, for an SRCNN of any kernels. Try without looking at the kernels: which pixels of `luma` get a gradient?
+
+# %%
+def field(network):
+    # solution begins; until then: return ...
+    luma = torch.rand(1, 1, 65, 65, requires_grad=True)
+    network.eval().sharpen(luma)[0, 0, 32, 32].backward()
+    return int((luma.grad[0, 0] != 0).any(dim=0).sum())
+    # solution ends
+
+
+check_field(field)
+
+# %% [markdown]
+# ## True or false?
+#
+# <details><summary>SRCNN enlarges the picture.</summary>
+# False. Bicubic does; SRCNN sharpens what bicubic has enlarged.</details>
+#
+# <details><summary>Three convolutions without ReLU could do the same.</summary>
+# False. They are one convolution of 17 x 17, and treat ripple and edge alike.</details>
+#
+# <details><summary>When the loss falls, the picture gets better.</summary>
+# False. The broken step made a loss fall that compared the wrong pixels.</details>
+#
+# <details><summary>Filters that look like noise have learned nothing.</summary>
+# False. They carry what was learned on top of the noise they began with.</details>
+#
+# <details><summary>A network with more maps is better.</summary>
+# Only if it is trained long enough: in 600 steps 64-32 was no better than 16-8.</details>
+#
+# <details><summary>The border is a detail.</summary>
+# False. Zeros instead of the repeated border cost the kingfisher more than the network had gained, when nothing is cut.</details>
+#
+# ## Recap
+#
+# 1. Three convolutions: what is here, what should be here, which value. ReLU decides.
+# 2. SRCNN sharpens the bicubic luma; 9-5-5 has 57,281 numbers and sees 17 x 17 pixels.
+# 3. Nearly all of the error is in the luma, so one channel is mended and measured.
+# 4. Borders, losses and crops are part of the method: each can cost decibels silently.
+# 5. Minutes buy the first half decibel, data and patience the next.
+#
+# **Eight questions**
+#
+# 1. Why must a convolution be followed by a ReLU before the next one?
+# 2. How many weights has a layer of 5 x 5 from 64 maps to 32?
+# 3. What is left of a 33 x 33 crop after 9-1-5 without padding?
+# 4. Why does SRCNN leave colour to bicubic?
+# 5. Up to which distance from the edge do zeros do damage in 9-5-5?
+# 6. A paper's learning rate is for sum / 2N. You use the mean over 1,296 pixels. What follows?
+# 7. Why did noise remain in the filters?
+# 8. Two settings differ by 0.02 dB. What do you do?
+#
+# The answers stand in `solved/02_srcnn.ipynb`.
+#
+# **Three readings**
+#
+# - C. Dong, C. C. Loy, K. He, X. Tang, "Learning a deep convolutional network for image super-resolution", ECCV 2014: the
+#   first, 9-1-5.
+# - C. Dong, C. C. Loy, K. He, X. Tang, "Image super-resolution using deep convolutional networks", IEEE Transactions on
+#   Pattern Analysis and Machine Intelligence 38(2), 295-307, 2016: 9-5-5, and what width, depth and data buy.
+# - K. He, X. Zhang, S. Ren, J. Sun, "Delving deep into rectifiers", ICCV 2015: why weights should begin larger.
+
+# %% [markdown] tags=["solution"]
+# **Answers**
+#
+# 1. Two convolutions in a row are one; only the ReLU between them makes two layers of them.
+# 2. 5 · 5 · 64 · 32 = 51,200, and 32 biases.
+# 3. 21 x 21: 33 − 8 − 0 − 4.
+# 4. Hardly any of the error is there, and the eye hardly sees it.
+# 5. 8 pixels.
+# 6. Your gradients are 648 times smaller: raise the rate, or take an optimiser that does not mind.
+# 7. Bicubic pictures hold no fine waves, so no gradient works against it.
+# 8. Train both with several seeds before you believe it.
