@@ -22,6 +22,7 @@ else:
     import fcntl
 
 _log = logging.getLogger(__name__)
+_PATIENCE = 2  # seconds; a shorter wait, as when two processes check one file, is not worth a word
 
 
 def cache_folder() -> Path:
@@ -95,12 +96,12 @@ def locked(path: Path) -> Iterator[None]:
             f"{path}: cannot be written ({error.strerror}). Set SR_COURSE_DATA to a folder that you may write to."
         ) from error
     with stream:
-        told = False
+        started, told = time.monotonic(), False
         while not _try_lock(stream):
-            if not told:
+            if not told and time.monotonic() - started > _PATIENCE:
                 _log.warning("%s: another process is at work on it; waiting for it to end.", path.stem)
                 told = True
-            time.sleep(0.2)
+            time.sleep(0.1)
         try:
             yield
         finally:
