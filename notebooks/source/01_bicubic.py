@@ -578,6 +578,8 @@ check_protocol(found)
 #   similarity", IEEE Transactions on Image Processing 13(4), 600-612, 2004: SSIM, and many pictures of one MSE.
 # - J. Kim, J. K. Lee, K. M. Lee, "Accurate image super-resolution using very deep convolutional networks", CVPR 2016,
 #   1646-1654: table 2 is where bicubic, SRCNN and the next step stand side by side.
+#
+# **Next:** [lesson 2, SRCNN](02_srcnn.ipynb). Three convolutions learn from photographs what a formula cannot know.
 
 # %% [markdown] tags=["solution"]
 # **Answers**

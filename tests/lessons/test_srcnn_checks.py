@@ -1,6 +1,8 @@
-"""The checks of lesson 2: several right answers, several typical wrong ones."""
+"""The checks of lesson 2: several right answers, several typical wrong ones; and the sweep that the lesson shows."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from sr_course.lessons.checks import Exercise
 from sr_course.losses import caffe_euclidean
 from sr_course.models.srcnn import SRCNN
 from sr_course.resample import imresize
+from sr_course.training.recipe import Recipe
+from tools import sweep_srcnn
 
 
 @pytest.fixture(autouse=True)
@@ -378,3 +382,28 @@ def test_checks_leave_the_random_numbers_of_a_lesson_alone(capsys):
     srcnn.check_parameters(one_by_one)
     srcnn.check_step(a_step(right_loss))
     assert torch.equal(torch.rand(1), expected)
+
+
+# The sweep -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_sweep_that_ships_is_the_one_that_the_tool_makes():
+    stored = json.loads(sweep_srcnn.OUT.read_text(encoding="utf-8"))
+    assert Recipe.from_dict(stored["recipe"]) == sweep_srcnn.BASE
+    assert len(sweep_srcnn.finished(sweep_srcnn.OUT)) == len(sweep_srcnn.SETTINGS)
+
+
+def test_its_rows_count_the_numbers_of_their_networks():
+    for row in json.loads(sweep_srcnn.OUT.read_text(encoding="utf-8"))["runs"]:
+        assert row["parameters"] == one_by_one(row["kernel_sizes"], row["channels"])
+
+
+def test_a_sweep_of_other_settings_begins_anew(tmp_path):
+    stored = json.loads(sweep_srcnn.OUT.read_text(encoding="utf-8"))
+    stored["runs"] = stored["runs"][:3]
+    cut_short = tmp_path / "sweep.json"
+    cut_short.write_text(json.dumps(stored), encoding="utf-8")
+    assert len(sweep_srcnn.finished(cut_short)) == 3
+    stored["runs"][1]["seed"] = 7
+    cut_short.write_text(json.dumps(stored), encoding="utf-8")
+    assert sweep_srcnn.finished(cut_short) == []
