@@ -150,8 +150,8 @@ print(f"9-1-5: {weights:,} weights, {biases} biases")
 print(describe(srcnn, 12).to_text())
 
 # %% [markdown]
-# 8,032 weights, as the paper counts. In 9-5-5 the middle layer holds nearly all. The sizes are those for a
-# picture of 12 x 12, which was first enlarged to 48 x 48.
+# 8,032 weights, as the paper counts, and most of them, 9 · 9 · 64 = 5,184, in the first layer. In 9-5-5 the middle layer
+# holds nearly all. The table is for a picture of 12 x 12, which was first enlarged to 48 x 48.
 #
 # ## Why luma alone?
 #
@@ -561,9 +561,9 @@ check_field(field)
 #
 # 1. Three convolutions: what is here, what should be here, which value. ReLU decides.
 # 2. SRCNN sharpens the bicubic luma; 9-5-5 has 57,281 numbers and sees 17 x 17 pixels.
-# 3. Nearly all of the error is in the luma, so one channel is mended and measured.
+# 3. Most of the error is in the luma, so one channel is mended and measured.
 # 4. Borders, losses and crops are part of the method: each can cost decibels silently.
-# 5. Minutes buy the first half decibel, data and patience the next.
+# 5. Minutes buy the first half decibel; the tenths after it take data and patience.
 #
 # **Eight questions**
 #
@@ -592,8 +592,8 @@ check_field(field)
 # 1. Two convolutions in a row are one; only the ReLU between them makes two layers of them.
 # 2. 5 · 5 · 64 · 32 = 51,200, and 32 biases.
 # 3. 21 x 21: 33 − 8 − 0 − 4.
-# 4. Hardly any of the error is there, and the eye hardly sees it.
+# 4. Only an eighth of the error was there, and the eye hardly sees it.
 # 5. 8 pixels.
 # 6. Your gradients are 648 times smaller: raise the rate, or take an optimiser that does not mind.
-# 7. Bicubic pictures hold no fine waves, so no gradient works against it.
+# 7. Bicubic pictures hold hardly any fine waves, so no gradient works against it.
 # 8. Train both with several seeds before you believe it.
