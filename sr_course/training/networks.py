@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
@@ -55,7 +56,47 @@ class SRCNNOptions:
             raise ModelError(f"hr_crop is {hr_crop}; this SRCNN is trained on {needed} pixels a side or more.")
 
 
-NetworkOptions: TypeAlias = SRCNNOptions
+@dataclass(frozen=True, kw_only=True)
+class SRResNetOptions:
+    """An SRResNet, which is also the generator of SRGAN, see `sr_course.models.srresnet`.
+
+    Attributes:
+        blocks: residual blocks.
+        channels: features in every layer.
+        batch_norm: normalise as in the paper.
+        batch_norm_eps: what batch norm adds to the variance.
+        tanh: bound the result by a tanh.
+        icnr: start the sub-pixel stages without a checkerboard.
+    """
+
+    model: ClassVar[str] = "srresnet"
+
+    blocks: int = 16
+    channels: int = 64
+    batch_norm: bool = True
+    batch_norm_eps: float = 1e-5
+    tanh: bool = False
+    icnr: bool = False
+
+    def build(self, scale: int) -> nn.Module:
+        """Make the network for a scale, with fresh weights from torch's random generator."""
+        from sr_course.models.srresnet import SRResNet
+
+        return SRResNet(
+            scale,
+            blocks=self.blocks,
+            channels=self.channels,
+            batch_norm=self.batch_norm,
+            batch_norm_eps=self.batch_norm_eps,
+            tanh=self.tanh,
+            icnr=self.icnr,
+        )
+
+    def check_crop(self, hr_crop: int) -> None:
+        """Take any crop: every layer pads what it is given."""
+
+
+NetworkOptions: TypeAlias = SRCNNOptions | SRResNetOptions
 """The options of any network that a recipe can train."""
 
-NETWORKS: dict[str, type[NetworkOptions]] = {SRCNNOptions.model: SRCNNOptions}
+NETWORKS: Mapping[str, type[NetworkOptions]] = {options.model: options for options in (SRCNNOptions, SRResNetOptions)}
