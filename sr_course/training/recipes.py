@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sr_course.errors import TrainingError
 from sr_course.losses import Term
-from sr_course.training.networks import SRCNNOptions
+from sr_course.training.networks import SRCNNOptions, SRResNetOptions
 from sr_course.training.recipe import Recipe
 
 
@@ -84,8 +84,73 @@ SRCNN_SMOKE = replace(
     snapshot_steps=(0, 10, 20),
 )
 
+SRRESNET_PAPER = Recipe(
+    name="paper",
+    network=SRResNetOptions(),
+    losses=(Term("mse"),),
+    steps=1_000_000,  # Ledig et al. 2017, sec. 3.2, as are the batch, the crop and Adam at 1e-4
+    batch_size=16,
+    hr_crop=96,
+    learning_rate=1e-4,
+    validate_every=5_000,
+    checkpoint_every=5_000,
+    log_every=500,
+    snapshot_steps=one_two_five(1_000_000),
+)
+
+SRRESNET_CLASSROOM = replace(
+    SRRESNET_PAPER,
+    name="classroom",
+    steps=20_000,
+    batch_size=32,
+    learning_rate=2e-4,
+    schedule="cosine",
+    warmup_steps=500,
+    final_factor=0.01,
+    ema_decay=0.999,
+    log_every=100,
+    validate_every=1_000,
+    checkpoint_every=1_000,
+    snapshot_steps=one_two_five(20_000),
+)
+
+SRRESNET_LAPTOP = Recipe(
+    name="laptop",
+    # 183,915 parameters, in many narrow layers; without batch norm a small batch trains better, and ten times faster
+    network=SRResNetOptions(blocks=12, channels=24, batch_norm=False, icnr=True),
+    losses=(Term("l1"),),  # Lim et al. 2017 (EDSR), sec. 3.1: comes further than the squared error in PSNR itself
+    steps=4_000,
+    batch_size=8,
+    hr_crop=96,
+    learning_rate=1e-3,
+    schedule="cosine",
+    warmup_steps=200,
+    final_factor=0.01,
+    ema_decay=0.999,
+    log_every=50,
+    validate_every=500,
+    checkpoint_every=500,
+    snapshot_steps=one_two_five(4_000),
+)
+
+SRRESNET_SMOKE = replace(
+    SRRESNET_LAPTOP,
+    name="smoke",
+    network=SRResNetOptions(blocks=1, channels=8, batch_norm=False, icnr=True),
+    steps=20,
+    batch_size=4,
+    hr_crop=32,
+    warmup_steps=2,
+    log_every=5,
+    validate_every=10,
+    validation_pictures=1,
+    checkpoint_every=10,
+    snapshot_steps=(0, 10, 20),
+)
+
 RECIPES: Mapping[str, Mapping[str, Recipe]] = {
     "srcnn": {one.name: one for one in (SRCNN_SMOKE, SRCNN_LAPTOP, SRCNN_CLASSROOM, SRCNN_PAPER)},
+    "srresnet": {one.name: one for one in (SRRESNET_SMOKE, SRRESNET_LAPTOP, SRRESNET_CLASSROOM, SRRESNET_PAPER)},
 }
 
 
