@@ -73,7 +73,8 @@ def describe(network: nn.Module, picture_size: int) -> Description:
     """Run a network once and write down every layer that took part.
 
     A receptive field counts along the layers as they run, each adding to what the one before has seen. That is right
-    for a chain with skips around it, as all networks of the course are; for parallel branches it is not.
+    for a chain with skips around it, as all networks of the course are: also where skips are laid side by side with
+    the chain, as in a dense block, for the chain has seen the most. For parallel branches it is not.
 
     Args:
         network: takes `(1, 3, picture_size, picture_size)` in [0, 1]; it is left as it was.
@@ -154,6 +155,9 @@ class _Walk:
             case nn.PixelShuffle():
                 self.step /= layer.upscale_factor
                 return f"{kind} x{layer.upscale_factor}"
+            case nn.Upsample(mode="nearest", scale_factor=float() as factor) if factor.is_integer():
+                self.step /= int(factor)  # every pixel is repeated, and none seen beside it
+                return f"{kind} x{int(factor)}"
             case Interpolation():
                 kernel_width = KERNELS[layer.kernel].width if isinstance(layer.kernel, str) else layer.kernel.width
                 self.field += (int(kernel_width) - 1) * self.step
