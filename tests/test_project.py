@@ -25,7 +25,9 @@ def test_conda_and_pip_install_the_same():
     wanted = [*project["dependencies"], *extras["lab"], *extras["test"]]
     pip = dict(split(one) for one in wanted if not one.startswith("sr-course["))
     environment = yaml.safe_load((REPOSITORY / "environment.yml").read_text())
-    conda = dict(split(one) for one in environment["dependencies"] if isinstance(one, str))
+    (by_pip,) = (one["pip"] for one in environment["dependencies"] if isinstance(one, dict))
+    listed = [one for one in environment["dependencies"] if isinstance(one, str)]
+    conda = dict(split(one) for one in [*listed, *by_pip] if one != "-e .")
     assert conda.pop("pip") == ""
     assert conda.pop("python") == project["requires-python"]
     assert conda == pip
