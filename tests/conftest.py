@@ -29,6 +29,14 @@ def benchmark(name: str) -> Path:
     return folder
 
 
+def original_weights(name: str) -> Path:
+    """Find published weights as they were before they came here: below SR_COURSE_ORIGINALS, or in shared/assets."""
+    root = Path(os.environ.get("SR_COURSE_ORIGINALS", REPOSITORY.parent / "shared" / "assets"))
+    if not (root / name).is_file():
+        pytest.skip(f"{root / name} is missing; set SR_COURSE_ORIGINALS to the folder that holds it")
+    return root / name
+
+
 @pytest.fixture
 def set5() -> Path:
     return benchmark("Set5")
