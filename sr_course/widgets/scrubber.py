@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -20,8 +18,9 @@ from sr_course.errors import ModelError
 from sr_course.images import to_pil
 from sr_course.metrics import MATLAB_Y, psnr
 from sr_course.resample import imresize
-from sr_course.training.history import Curve, History, read_history
+from sr_course.training.history import History, read_history
 from sr_course.widgets.curves import Axis, Chart, draw_chart, make_chart, step_axis
+from sr_course.widgets.frame import decibels, fitted, front_end, last_known, one_of, png, spread
 from sr_course.widgets.still import Still
 
 MOST_SNAPSHOTS = 60  # with more, the pictures would be slow to come, and the steps of the slider too fine for a hand
@@ -96,8 +95,8 @@ class TrainingScrubber(Still, anywidget.AnyWidget):
         ValueError: a snapshot or sample that does not exist.
     """
 
-    _esm = Path(__file__).with_name("scrubber.js")
-    _css = Path(__file__).with_name("scrubber.css")
+    _esm = front_end("frame.js", "scrubber.js")
+    _css = front_end("frame.css", "scrubber.css")
 
     _name = traitlets.Unicode().tag(sync=True)
     _steps = traitlets.List(traitlets.Int()).tag(sync=True)
@@ -121,7 +120,7 @@ class TrainingScrubber(Still, anywidget.AnyWidget):
         scene: Sequence[str] = (),
     ) -> None:
         history = read_history(run)
-        steps = _chosen(history.snapshots)
+        steps = spread(history.snapshots, MOST_SNAPSHOTS)
         axis = step_axis(max(steps[-1], history.last_logged), next((step for step in steps if step > 0), None))
         self._scene = tuple(scene)
         self._pictures = _samples(history, steps)
@@ -132,13 +131,13 @@ class TrainingScrubber(Still, anywidget.AnyWidget):
             _name=f"{history.recipe.model} x{history.recipe.scale}",
             _steps=steps,
             _samples=[
-                {**_layout(one.sheet), "bicubic": _decibels(one.bicubic), "psnr": [_decibels(db) for db in one.psnr]}
+                {**_layout(one.sheet), "bicubic": decibels(one.bicubic), "psnr": [decibels(db) for db in one.psnr]}
                 for one in self._pictures
             ],
             _filters=[{**_layout(one.sheet), "reach": one.reach, "title": one.title} for one in self._kernels],
             _charts=[{**one.chart.to_dict(), "readings": one.readings} for one in self._curves],
             _marks=[round(axis.place(step), 4) for step in steps],
-            _sheets=[_png(sheet.image) for sheet in sheets],
+            _sheets=[png(sheet.image) for sheet in sheets],
             _note=_note(history, steps),
             index=index + len(steps) if index < 0 else index,
             sample=sample,
@@ -158,11 +157,11 @@ class TrainingScrubber(Still, anywidget.AnyWidget):
 
     @traitlets.validate("index")
     def _check_index(self, proposal: Any) -> int:
-        return _one_of("index", proposal.value, "snapshots", len(self._steps))
+        return one_of("index", proposal.value, "snapshots", len(self._steps))
 
     @traitlets.validate("sample")
     def _check_sample(self, proposal: Any) -> int:
-        return _one_of("sample", proposal.value, "samples", len(self._pictures))
+        return one_of("sample", proposal.value, "samples", len(self._pictures))
 
     @traitlets.validate("change")
     def _check_change(self, proposal: Any) -> bool:
@@ -172,8 +171,8 @@ class TrainingScrubber(Still, anywidget.AnyWidget):
         """Draw the three pictures, the filters and the curves at the step that is seen."""
         shown = self._pictures[self.sample]
         captions = {
-            f"bicubic, {_decibels(shown.bicubic)}": 0,
-            f"step {self.step:,}, {_decibels(shown.psnr[self.index])}": 2 + self.index,
+            f"bicubic, {decibels(shown.bicubic)}": 0,
+            f"step {self.step:,}, {decibels(shown.psnr[self.index])}": 2 + self.index,
             "truth": 1,
         }
         width, below = 3 * _STILL_SIDE + 2 * _GAP, _LINE + _STILL_SIDE + _GAP
@@ -182,14 +181,14 @@ class TrainingScrubber(Still, anywidget.AnyWidget):
         for column, (caption, cell) in enumerate(captions.items()):
             left = column * (_STILL_SIDE + _GAP)
             draw.text((left, 2), caption, "black", font)
-            image.paste(_fitted(shown.sheet.at(cell)), (left, _LINE))
+            image.paste(fitted(shown.sheet.at(cell), _STILL_SIDE), (left, _LINE))
         left = 0
         if self._kernels:
             kernels = self._kernels[int(self.change)]
             small = ImageFont.load_default(12)
             draw.text((0, below), kernels.title, "black", small)
             draw.text((0, below + _LINE - 6), f"blue -{kernels.reach:g}, orange +{kernels.reach:g}", "black", small)
-            drawn = _fitted(kernels.sheet.at(self.index))
+            drawn = fitted(kernels.sheet.at(self.index), _STILL_SIDE)
             frames = Image.new("RGB", drawn.size, (205, 205, 205))
             frames.paste(drawn, mask=drawn)
             image.paste(frames, (0, below + 2 * _LINE - 8))
@@ -207,7 +206,7 @@ class TrainingScrubber(Still, anywidget.AnyWidget):
         readings = ", ".join(f"{one.name} {one.readings[self.index]}" for one in self._curves)
         return (
             f"Training of {self._name} after {self.step} steps. Three pictures{scene}: bicubic "
-            f"({_decibels(shown.bicubic)}), the network ({_decibels(shown.psnr[self.index])}), the truth.{filters} "
+            f"({decibels(shown.bicubic)}), the network ({decibels(shown.psnr[self.index])}), the truth.{filters} "
             f"and curves with a mark at the step: {readings}."
         )
 
@@ -215,11 +214,11 @@ class TrainingScrubber(Still, anywidget.AnyWidget):
         """Give the place in the run, and the numbers there."""
         shown = self._pictures[self.sample]
         place = f"step {self.step}, snapshot {self.index + 1} of {len(self._steps)}"
-        sample = f"sample {self.sample + 1} of {len(self._pictures)} {_decibels(shown.psnr[self.index])}"
+        sample = f"sample {self.sample + 1} of {len(self._pictures)} {decibels(shown.psnr[self.index])}"
         readings = ", ".join(f"{one.name} {one.readings[self.index]}" for one in self._curves)
         change = ", change of the filters" if self.change else ""
         return (
-            f"TrainingScrubber({self._name}, {place}{change}, {sample}, bicubic {_decibels(shown.bicubic)}, {readings})"
+            f"TrainingScrubber({self._name}, {place}{change}, {sample}, bicubic {decibels(shown.bicubic)}, {readings})"
         )
 
 
@@ -303,32 +302,14 @@ def _curves(history: History, steps: Sequence[int], axis: Axis) -> list[_Curves]
         _Curves(
             "loss",
             make_chart(loss, history.terms, axis, log=True),
-            [_reading(history.terms, step, "{:.3g}") for step in steps],
+            [last_known(history.terms, step, "{:.3g}") for step in steps],
         ),
         _Curves(
             "validation",
             make_chart("Validation PSNR, dB", {"psnr": history.validation}, axis),
-            [_reading({"psnr": history.validation}, step, "{:.2f} dB") for step in steps],
+            [last_known({"psnr": history.validation}, step, "{:.2f} dB") for step in steps],
         ),
     ]
-
-
-def _reading(curves: Mapping[str, Curve], step: int, form: str) -> str:
-    """What the curves last said at a step."""
-    known = {name: last for name, curve in curves.items() if (last := curve.last(step))}
-    if not known:
-        return "nothing yet"
-    named = (f"{name} " if len(curves) > 1 else "" for name in known)
-    values = ", ".join(name + form.format(value) for name, (_, value) in zip(named, known.values(), strict=True))
-    at = max(at for at, _ in known.values())
-    return values if at == step else f"{values} at step {at:,}"
-
-
-def _chosen(steps: Sequence[int]) -> list[int]:
-    """At most `MOST_SNAPSHOTS` of the steps, spread evenly, the first and the last among them."""
-    if len(steps) <= MOST_SNAPSHOTS:
-        return list(steps)
-    return [steps[round(place * (len(steps) - 1) / (MOST_SNAPSHOTS - 1))] for place in range(MOST_SNAPSHOTS)]
 
 
 def _note(history: History, steps: Sequence[int]) -> str:
@@ -355,29 +336,5 @@ def _layout(sheet: _Sheet) -> dict[str, int]:
     return {"width": sheet.cell[0], "height": sheet.cell[1], "columns": _COLUMNS}
 
 
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _fitted(image: Image.Image) -> Image.Image:
-    """Enlarged by a whole factor, so that pixels stay square, or reduced, to `_STILL_SIDE` at most."""
-    times = max(1, _STILL_SIDE // max(image.size))
-    image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
-    image.thumbnail((_STILL_SIDE, _STILL_SIDE))
-    return image
-
-
-def _decibels(value: float) -> str:
-    return f"{value:.2f} dB" if math.isfinite(value) else "no error"
-
-
 def _lower_first(text: str) -> str:
     return text[0].lower() + text[1:]
-
-
-def _one_of(name: str, value: int, things: str, count: int) -> int:
-    if not 0 <= value < count:
-        raise ValueError(f"{name} is {value}; the {things} go from 0 to {count - 1}.")
-    return value

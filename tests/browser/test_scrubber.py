@@ -10,7 +10,6 @@ import pytest
 import safetensors.torch
 from PIL import Image, ImageFilter, ImageOps
 
-import sr_course.widgets.scrubber as scrubber
 from sr_course.training.loop import train
 from sr_course.training.recipes import recipe
 from sr_course.widgets import TrainingScrubber
@@ -67,7 +66,7 @@ def slider(root):
 
 def mark(root) -> float:
     """Where the mark stands in the first curve, 0 to 1."""
-    return float(root.locator(".sr-scrub-mark").first.get_attribute("d")[1:].split()[0]) / 1000
+    return float(root.locator(".sr-chart-mark").first.get_attribute("d")[1:].split()[0]) / 1000
 
 
 def wait_for_python(page, expression: str, expected: str) -> None:
@@ -78,7 +77,7 @@ def wait_for_step(page, root, step: int) -> None:
     said = f"step {step}, snapshot {STEPS.index(step) + 1} of 5"
     wait_until(page, lambda: said in slider(root).get_attribute("aria-valuetext"), f"the slider says {said}")
     wait_until(page, lambda: f"at step {step}," in result(root).get_attribute("aria-label"), "the picture is named so")
-    assert f"step {step} " in root.locator(".sr-scrub-readout").inner_text()
+    assert f"step {step} " in root.locator(".sr-readout").inner_text()
 
 
 def differ(one: np.ndarray, other: np.ndarray) -> bool:
@@ -123,7 +122,7 @@ def test_mouse_moves_through_the_run_and_python_hears_of_it(page, lab, run):
     assert differ(pixels(canvas(root, "the truth")), truth)
     wait_for_python(page, "scrubber.sample", "1")
 
-    curve = root.locator(".sr-scrub-plot").nth(1)
+    curve = root.locator(".sr-chart-plot").nth(1)
     curve.scroll_into_view_if_needed()
     box = curve.bounding_box()
     place = np.log1p(10 / 5) / np.log1p(20 / 5)  # of step 10 on the logarithmic axis
@@ -219,11 +218,10 @@ def test_it_moves_in_a_page_of_its_own(new_page, lab, run, tmp_path):
     widget = TrainingScrubber(run)
     state = {key: getattr(widget, key) for key in widget.keys if not key.startswith(("_sheets", "_esm", "_css"))}
     state = {key: value for key, value in state.items() if isinstance(value, (str, int, float, list, bool))}
-    folder = Path(scrubber.__file__).parent
     sheets = [base64.b64encode(sheet).decode("ascii") for sheet in widget._sheets]
-    source = (folder / "scrubber.js").read_text(encoding="utf-8").replace("export default", "const widget =")
+    source = TrainingScrubber._esm.replace("export default", "const widget =")
     (tmp_path / "page.html").write_text(
-        f"""<!doctype html><meta charset="utf-8"><style>{(folder / "scrubber.css").read_text(encoding="utf-8")}</style>
+        f"""<!doctype html><meta charset="utf-8"><style>{TrainingScrubber._css}</style>
         <main></main><script type="module">{source}
         const state = {json.dumps(state)};
         state._sheets = {json.dumps(sheets)}.map((text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)));
@@ -269,7 +267,7 @@ def test_dark_theme_is_readable(page, lab, run):
     try:
         page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
         page.wait_for_timeout(500)  # the style sheet follows the attribute
-        texts = ("button", "figcaption", ".sr-scrub-readout", ".sr-scrub-y", ".sr-scrub-x", "summary", "li")
+        texts = ("button", "figcaption", ".sr-readout", ".sr-chart-y", ".sr-chart-x", "summary", "li")
         for text in texts:
             assert contrast(pixels(root.locator(text).first)) > 4.5, text
         keep_screenshot(page, "scrubber-dark")

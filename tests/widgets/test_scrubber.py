@@ -306,7 +306,7 @@ def test_snapshots_of_several_networks_are_refused(run, change, said):
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node to parse the JavaScript; install Node.js")
 def test_front_end_parses():
-    source = Path(scrubber_module.__file__).with_name("scrubber.js").read_text(encoding="utf-8")
+    source = TrainingScrubber._esm
     checked = subprocess.run(
         ["node", "--input-type=module", "--check"], input=source, text=True, capture_output=True, check=False
     )
