@@ -6,7 +6,7 @@ interrupted draws what it would have drawn, and two machines that share a batch 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +22,12 @@ from sr_course.resample import CUBIC, resize_taps
 
 Channel = Literal["rgb", "y"]
 
+# A crop is turned by some of these, one after the other: by each bit of a number from 0 to 7.
+_TURNS: tuple[Callable[[Tensor], Tensor], ...] = (
+    lambda side: side.flip(-2),
+    lambda side: side.flip(-1),
+    lambda side: side.transpose(-1, -2),
+)
 _REACH = 2  # low-resolution pixels beyond its edge that a cubic reduction sees: the kernel is 4 of them wide
 
 
@@ -107,34 +113,39 @@ class Pairs:
             windows[i] = self._pictures[picture][y : y + self._window, x : x + self._window]
             hr[i] = windows[i, top - y : top - y + self.hr_crop, left - x : left - x + self.hr_crop]
         lr_crop = self.hr_crop // self.scale
+        # MPS has no double precision, so the CPU works for it
+        work = torch.device("cpu") if self.device.type == "mps" else self.device
         down = self._taps.rows(self._heights[chosen], tops, window_tops, lr_crop)
         across = self._taps.rows(self._widths[chosen], lefts, window_lefts, lr_crop)
-        # rows before columns, as in `imresize`; MPS has no double precision, so the CPU works for it
-        work = torch.device("cpu") if self.device.type == "mps" else self.device
-        narrow = _weighted_rows(_to(work, windows), _to(work, down[0]), _to(work, down[1]))  # (N, n, S, 3)
-        lr = _weighted_rows(narrow.transpose(1, 2), _to(work, across[0]), _to(work, across[1])).transpose(1, 2)
+        reduced = _reduced if self._taps.exact else _reduced_in_order
+        lr = reduced(_to(work, windows), *(_to(work, one) for one in (*down, *across)))
         return self._finish(lr.to(self.device), _to(self.device, hr), (draws[:, 1] * 8).astype(np.int64))
 
     def _finish(self, lr: Tensor, hr: Tensor, ways: NDArray[np.int64]) -> Batch:
-        """To `(N, C, H, W)` in [0, 1], each pair mirrored and turned its own way, both sides alike."""
-        sides = [side.permute(0, 3, 1, 2).float() / 255 for side in (lr, hr)]
+        """From levels `(N, 3, h, w)` and `(N, H, W, 3)` to a batch, each pair turned its own way, both sides alike."""
+        sides = [lr, hr.permute(0, 3, 1, 2).contiguous()]
+        if self.augment:
+            for bit, turn in enumerate(_TURNS):
+                turned = np.flatnonzero(ways >> bit & 1)
+                places = np.arange(len(ways))
+                places[turned] = len(ways) + np.arange(len(turned))
+                chosen, order = _to(self.device, turned), _to(self.device, places)
+                sides = [torch.cat([s, turn(s.index_select(0, chosen))]).index_select(0, order) for s in sides]
+        sides = [side.float().div_(255) for side in sides]
         if self.channel == "y":
             sides = [luma(side) for side in sides]
-        if self.augment:
-            bits = _to(self.device, ways[None] >> np.arange(3)[:, None] & 1).bool()  # (3, N)
-            flip, mirror, turn = bits[:, :, None, None, None]
-            for i, side in enumerate(sides):
-                side = torch.where(flip, side.flip(-2), side)
-                side = torch.where(mirror, side.flip(-1), side)
-                sides[i] = torch.where(turn, side.transpose(-1, -2), side)
         return Batch(*sides)
 
 
 class _TapTable:
     """For each length of picture, which pixels every low-resolution pixel is made of, and with which weights.
 
-    The weights are those of the whole picture, not of the crop: they differ in the last bit from place to place, and
-    where a sum lies halfway between two levels the last bit decides.
+    The weights are those of the whole picture, not of the crop: they may differ in the last bit from place to place,
+    and where a sum lies halfway between two levels the last bit decides.
+
+    Attributes:
+        exact: every weight is a whole number of 4,096ths, as at x2 and x4, so that no sum of weighted bytes is ever
+            rounded, not in float32 either, and comes out the same in any order.
     """
 
     def __init__(self, lengths: Sequence[int], scale: int) -> None:
@@ -145,6 +156,9 @@ class _TapTable:
         self._starts = np.cumsum([0, *(taps.shape[0] for taps, _ in tables[:-1])])
         self._taps = np.concatenate([_widened(taps, widest) for taps, _ in tables])
         self._weights = np.concatenate([_widened(weights, widest) for _, weights in tables])
+        units = self._weights * 4096
+        # Every partial sum is a whole number of units, and float32 holds all of these up to 2**24.
+        self.exact = bool((units == np.floor(units)).all() and (255 * np.abs(units).sum(axis=1)).max() < 2**24)
 
     def rows(
         self, lengths: NDArray[np.int64], crop: NDArray[np.int64], window: NDArray[np.int64], count: int
@@ -175,11 +189,48 @@ def _widened(table: Tensor, width: int) -> NDArray[np.float64] | NDArray[np.int6
     return widened
 
 
-def _weighted_rows(pictures: Tensor, taps: Tensor, weights: Tensor) -> Tensor:
-    """Sum rows of `(N, H, W, 3)` uint8 by `(N, n, T)` taps and weights, round to `(N, n, W, 3)` uint8.
+def _reduced(windows: Tensor, rows: Tensor, row_weights: Tensor, columns: Tensor, column_weights: Tensor) -> Tensor:
+    """Reduce by products of matrices, which add up in an order of their own: for `exact` weights alone.
 
-    The order of the sum is that of `imresize`, so that the result is too.
+    Args:
+        windows: `(N, S, S, 3)` uint8.
+        rows, row_weights: taps and weights of each row of the result, `(N, n, T)`.
+        columns, column_weights: the same of each column.
+
+    Returns:
+        `(N, 3, n, n)`, whole numbers from 0 to 255.
     """
+    count, side = windows.shape[:2]
+    kind = torch.float32 if windows.device.type == "cpu" and _products_are_exact() else torch.float64
+
+    def matrices(taps: Tensor, weights: Tensor) -> Tensor:  # (N, n, S)
+        return weights.new_zeros(count, taps.shape[1], side).scatter_add_(2, taps, weights).to(kind)
+
+    # rows before columns, as in `imresize`, and each pass rounded to 8 bits
+    short = _rounded(torch.bmm(matrices(rows, row_weights), windows.reshape(count, side, -1).to(kind)))
+    short = short.reshape(count, -1, side, 3).permute(0, 3, 1, 2).reshape(count, -1, side)  # (N, 3 * n, S)
+    small = _rounded(torch.bmm(short, matrices(columns, column_weights).transpose(1, 2)))
+    return small.reshape(count, 3, rows.shape[1], columns.shape[1])
+
+
+def _products_are_exact() -> bool:
+    """Whether a product of float32 matrices keeps all of float32: PyTorch can be told to round it further."""
+    try:
+        return torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # the precision was set device by device, which this question does not know
+        return False
+
+
+def _reduced_in_order(
+    windows: Tensor, rows: Tensor, row_weights: Tensor, columns: Tensor, column_weights: Tensor
+) -> Tensor:
+    """Reduce as `_reduced` does, with any weights: the order of the sums is that of `imresize`."""
+    short = _weighted_rows(windows, rows, row_weights)  # (N, n, S, 3)
+    return _weighted_rows(short.transpose(1, 2), columns, column_weights).permute(0, 3, 2, 1).contiguous()
+
+
+def _weighted_rows(pictures: Tensor, taps: Tensor, weights: Tensor) -> Tensor:
+    """Sum rows of `(N, H, W, 3)` uint8 by `(N, n, T)` taps and weights, round to `(N, n, W, 3)` uint8."""
     count, height = pictures.shape[:2]
     rows = pictures.reshape(count * height, -1)
     places = (taps + height * torch.arange(count, device=taps.device)[:, None, None]).flatten(0, 1)  # (N * n, T)
@@ -187,8 +238,12 @@ def _weighted_rows(pictures: Tensor, taps: Tensor, weights: Tensor) -> Tensor:
     total = rows.index_select(0, places[:, 0]).double() * weights[:, :1]
     for tap in range(1, places.shape[1]):
         total += rows.index_select(0, places[:, tap]).double() * weights[:, tap : tap + 1]
-    rounded = (total + 0.5).floor().clamp(0, 255).to(torch.uint8)
-    return rounded.reshape(count, -1, *pictures.shape[2:])
+    return _rounded(total).to(torch.uint8).reshape(count, -1, *pictures.shape[2:])
+
+
+def _rounded(total: Tensor) -> Tensor:
+    """Round to 8-bit levels, halves upwards, in place."""
+    return total.add_(0.5).floor_().clamp_(0, 255)
 
 
 def counter_random(seed: int, step: int, positions: NDArray[np.int64], count: int) -> NDArray[np.float64]:

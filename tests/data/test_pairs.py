@@ -86,6 +86,42 @@ def test_photographs_are_reduced_exactly_too(set14, tmp_path):
             assert torch.equal(lr, whole[index][:, top // 3 : top // 3 + 16, left // 3 : left // 3 + 16])
 
 
+@pytest.mark.parametrize("precision", ["highest", "medium"])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_lr_is_exact_for_any_sum_and_whatever_products_of_matrices_are_allowed(tmp_path, scale, precision):
+    # black and white pixels give the largest sums of both signs; `medium` lets products round to bfloat16
+    rng = np.random.default_rng(1)
+    Image.fromarray(255 * rng.integers(0, 2, (320, 330, 3), dtype=np.uint8)).save(tmp_path / "0.png")
+    store = open_store([tmp_path / "0.png"], folder=tmp_path / "store")
+    picture = torch.from_numpy(store.picture(0).copy()).permute(2, 0, 1)
+    whole = imresize(picture[:, :320, : 330 // scale * scale], 1 / scale)
+    torch.set_float32_matmul_precision(precision)
+    try:
+        batch = Pairs(store, scale=scale, hr_crop=96, augment=False).batch(0, range(16))
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    side = 96 // scale
+    for lr, hr in zip(levels(batch.lr), levels(batch.hr), strict=True):
+        _, top, left = place_of(hr, store)
+        top, left = top // scale, left // scale
+        assert torch.equal(lr, whole[:, top : top + side, left : left + side])
+
+
+def test_a_precision_set_for_one_kind_of_device_is_no_obstacle(tmp_path):
+    try:
+        setting = torch.backends.mkldnn.matmul
+        before, setting.fp32_precision = setting.fp32_precision, "bf16"
+    except AttributeError:
+        pytest.skip("this torch has one setting for all devices")
+    store = store_of(tmp_path, (160, 170))
+    try:
+        rounded = Pairs(store, scale=4, hr_crop=96).batch(0, range(16))
+    finally:
+        setting.fp32_precision = before
+    exact = Pairs(store, scale=4, hr_crop=96).batch(0, range(16))
+    assert torch.equal(rounded.lr, exact.lr)
+
+
 def test_all_places_are_equally_likely(tmp_path):
     store = store_of(tmp_path, (40, 40), (40, 80))  # x4, crop 16: 7 * 7 and 7 * 17 places
     pairs = Pairs(store, scale=4, hr_crop=16, augment=False)
