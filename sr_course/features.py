@@ -86,8 +86,22 @@ class VGGFeatures(nn.Module):
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
         self.requires_grad_(False).eval()
 
+    @property
+    def smallest(self) -> int:
+        """The shortest side that a picture may have: each pooling halves it, and one pixel must be left."""
+        return 1 << sum(name.startswith("pool") for name in self.steps)
+
     def forward(self, picture: Tensor) -> dict[str, Tensor]:
-        """Compute the features that were asked for."""
+        """Compute the features that were asked for.
+
+        Raises:
+            ValueError: the picture is smaller than `smallest`, or not of three channels.
+        """
+        if picture.ndim != 4 or picture.shape[1] != 3 or min(picture.shape[-2:]) < self.smallest:
+            raise ValueError(
+                f"the picture is of shape {tuple(picture.shape)}; {self.backbone} takes RGB, (N, 3, H, W), with sides "
+                f"of at least {self.smallest} pixels for {self.steps[-1]}."
+            )
         x = (picture - self.mean) / self.std  # (N, 3, H, W): about -2 to 3, or -124 to 152 for the authors' own weights
         found = {}
         for name in self.steps:
@@ -162,7 +176,8 @@ def _convolution(name: str) -> nn.Conv2d:
     block, number = int(name[4]), int(name[6:])
     after = CHANNELS[block - 1]
     before = after if number > 1 else (CHANNELS[block - 2] if block > 1 else 3)
-    return nn.Conv2d(before, after, 3, padding=1)
+    # made without numbers: random ones would be thrown away, and torch's global generator be moved on by them
+    return nn.Conv2d(before, after, 3, padding=1, device="meta").to_empty(device="cpu")
 
 
 _Weights = tuple[Mapping[str, Tensor], tuple[float, ...], tuple[float, ...]]  # by name; mean and std that they expect

@@ -1,20 +1,26 @@
-"""PSNR and SSIM, and the `Protocol` that a number was measured under.
+"""PSNR and SSIM, and the `Protocol` that a number was measured under; and distances in the eyes of a network.
 
 The same two pictures give PSNRs that differ by a decibel or two, depending on the channel, the rounding and the border.
-So every number of the course carries its protocol, and two numbers are compared only under the same one.
+So every number of the course carries its protocol, and two numbers are compared only under the same one. The distances
+of networks have no protocol: they look at the whole picture in RGB, as it is, unrounded.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sr_course.errors import CourseError
+from sr_course.errors import CourseError, ModelError
 from sr_course.images import full_range_luma, luma
+
+if TYPE_CHECKING:  # the networks, and what they are read with, are loaded when a distance is first measured
+    from sr_course.features import Backbone, VGGFeatures
 
 Channel = Literal["y", "y-full", "rgb"]
 
@@ -142,6 +148,127 @@ def ssim_map(x: Tensor, y: Tensor, *, data_range: float = 255) -> Tensor:
     return likeness / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
 
 
+PERCEPTUAL_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+"""What `perceptual_distance` compares: the last features of each block of VGG16, as LPIPS does."""
+
+
+def perceptual_distance(
+    sr: Tensor, hr: Tensor, *, backbone: Backbone = "vgg16", features: VGGFeatures | None = None
+) -> Tensor:
+    """How far each picture is from the truth in the eyes of VGG: 0 for equal ones, 2 at most.
+
+    At every place of a layer stands a vector of features. It is brought to length 1, so that its direction alone
+    counts; the squared distance of the two pictures' vectors is averaged over the places, then over five layers.
+
+    This is not LPIPS (Zhang et al. 2018), though built in the same way: LPIPS weighs every feature by numbers that were
+    fitted to the verdicts of people, and this weighs them all alike. Its figures compare only with each other.
+
+    Args:
+        sr, hr: `(N, 3, H, W)` RGB in [0, 1], sides of at least 16 pixels.
+        backbone: as in `VGGFeatures`; `random` is the control that tells what training adds.
+        features: the network, where it is made already; `backbone` is not used then, and its layers are compared.
+
+    Returns:
+        `(N,)`, with a gradient where the pictures have one.
+
+    Raises:
+        ValueError: shapes differ, there are not three channels, a picture is too small, or a value lies outside [0, 1]
+            or is not a number.
+        ModelError: the weights are not here.
+    """
+    _require_rgb(sr, hr)
+    network = features or _vgg(backbone, str(sr.device))
+    found, wanted = network(sr), network(hr)
+    return torch.stack([_turned(found[name], wanted[name]) for name in network.layers]).mean(dim=0)
+
+
+Judge = Literal["alex", "vgg", "squeeze"]
+JUDGES: tuple[str, ...] = get_args(Judge)
+_TORCHVISION_NAMES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
+
+
+def lpips(sr: Tensor, hr: Tensor, *, net: Judge = "alex") -> Tensor:
+    """LPIPS of each picture: the distance that was fitted to the verdicts of people; 0 for equal pictures.
+
+    It is torchmetrics' and needs two things that do not come with the course: `pip install sr-course[lpips]`, and the
+    weights of torchvision's network, which are used where torchvision keeps its downloads and never fetched from here.
+
+    Args:
+        sr, hr: `(N, 3, H, W)` RGB in [0, 1].
+        net: the network that looks; papers on super-resolution mostly mean `alex`.
+
+    Returns:
+        `(N,)`.
+
+    Raises:
+        ValueError: as in `perceptual_distance`, or there is no such network.
+        ModelError: torchmetrics or the network's weights are not here.
+
+    Source: Zhang et al. 2018, "The unreasonable effectiveness of deep features as a perceptual metric".
+    """
+    if net not in JUDGES:
+        raise ValueError(f"there is no network {net!r} for LPIPS; choose from {', '.join(JUDGES)}.")
+    _require_rgb(sr, hr)
+    judge = _lpips_judge(net, str(sr.device))
+    with torch.no_grad():
+        sr, hr = sr.float().clamp(0, 1), hr.float().clamp(0, 1)
+        each = [judge(sr[i : i + 1], hr[i : i + 1]) for i in range(len(sr))]
+    judge.reset()  # it keeps a sum of all that it has seen
+    return torch.stack(each)
+
+
+@functools.cache
+def _vgg(backbone: Backbone, device: str) -> VGGFeatures:
+    from sr_course.features import VGGFeatures
+
+    with torch.inference_mode(False):  # weights made in that mode could never serve where gradients are wanted
+        return VGGFeatures(PERCEPTUAL_LAYERS, backbone).to(device)
+
+
+@functools.cache
+def _lpips_judge(net: Judge, device: str) -> Any:
+    try:
+        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+    except ImportError as error:
+        raise ModelError(
+            f"LPIPS needs torchmetrics ({error}). Install it with `pip install sr-course[lpips]`, or take "
+            "perceptual_distance, which needs nothing more."
+        ) from None
+    from torchvision.models import get_model_weights
+
+    address = get_model_weights(_TORCHVISION_NAMES[net]).DEFAULT.url
+    weights = Path(torch.hub.get_dir()) / "checkpoints" / Path(address).name
+    if not weights.is_file():
+        raise ModelError(
+            f"{weights}: the weights of {_TORCHVISION_NAMES[net]}, through which LPIPS looks, are missing. Download "
+            f"{address} into that folder, or take perceptual_distance, which needs nothing more."
+        )
+    with torch.inference_mode(False):
+        return LearnedPerceptualImagePatchSimilarity(net_type=net, normalize=True).to(device)
+
+
+def _turned(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distance of the directions of two fields of vectors `(N, C, h, w)`, averaged over the places: `(N,)`."""
+    x, y = (one / (torch.linalg.vector_norm(one, dim=1, keepdim=True) + 1e-10) for one in (x, y))
+    return (x - y).square().sum(dim=1).mean(dim=(1, 2))
+
+
+def _require_rgb(sr: Tensor, hr: Tensor) -> None:
+    if sr.shape != hr.shape or sr.ndim != 4 or sr.shape[1] != 3:
+        raise ValueError(
+            f"sr is {tuple(sr.shape)} and hr {tuple(hr.shape)}; give two of one shape, (N, 3, H, W). For grey pictures "
+            "repeat the channel: picture.expand(-1, 3, -1, -1)."
+        )
+    for name, picture in {"sr": sr, "hr": hr}.items():
+        _require_range(name, picture)
+
+
+def _require_range(name: str, picture: Tensor) -> None:
+    low, high = picture.amin().item(), picture.amax().item()
+    if not (low >= -1e-4 and high <= 1 + 1e-4):  # NaN fails too; the 1e-4 lets the noise of float32 pass
+        raise ValueError(f"{name} runs from {low:.4g} to {high:.4g}; metrics take [0, 1]. Divide by 255, or clamp.")
+
+
 def _gaussian_blur(x: Tensor) -> Tensor:
     """Weight with the 11x11 Gaussian of sigma 1.5, as two passes of eleven."""
     distance = torch.arange(-5, 6, dtype=x.dtype, device=x.device)
@@ -163,9 +290,7 @@ def _measured(sr: Tensor, hr: Tensor, protocol: Protocol) -> tuple[Tensor, Tenso
 
 def _plane(name: str, picture: Tensor, protocol: Protocol) -> Tensor:
     picture = picture.to(torch.float32 if picture.device.type == "mps" else torch.float64)
-    low, high = picture.amin().item(), picture.amax().item()
-    if not (low >= -1e-4 and high <= 1 + 1e-4):  # NaN fails too; the 1e-4 lets the noise of float32 pass
-        raise ValueError(f"{name} runs from {low:.4g} to {high:.4g}; metrics take [0, 1]. Divide by 255, or clamp.")
+    _require_range(name, picture)
     levels = picture.clamp(0, 1) * 255
     if protocol.round_rgb:
         levels = _round(levels)
