@@ -180,7 +180,8 @@ class PerceptualLoss(nn.Module):
         ).sum()
 
     def _apart(self, found: Tensor, wanted: Tensor) -> Tensor:  # (N, C, h, w) each
-        difference = self.rescale * (found.float() - wanted.float())  # squares of half precision would overflow
+        wide = torch.promote_types(found.dtype, torch.float32)  # squares of half precision would overflow
+        difference = self.rescale * (found.to(wide) - wanted.to(wide))
         if self.distance == "l1":
             return difference.abs().mean()
         if self.distance == "channel_sum":
