@@ -98,7 +98,7 @@ def _networks() -> Finding:
     from sr_course.zoo import cards
 
     try:
-        found = [f"{card.name} x{card.scale}" for card in cards() if card.weights.is_file()]
+        found = [f"{card.name} x{card.scale}" for card in cards() if card.weights and card.weights.is_file()]
     except CourseError as error:
         return Finding(False, "trained networks of the course", str(error))
     return Finding(bool(found), f"trained networks: {', '.join(found)}", "Install sr-course again, or clone it whole")

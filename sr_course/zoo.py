@@ -1,12 +1,14 @@
 """The methods that the course can run by name: interpolation, and networks whose weights ship in the folder `zoo`.
 
 Beside each file of weights lies its card, which says what it is, where it comes from, what it may be used for and how
-well it measures. Weights are read when a network is asked for, and not before.
+well it measures. Weights are read when a network is asked for, and not before. Some are too large to ship: only their
+card lies there, and they are fetched when they are asked for the first time.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,13 +17,16 @@ from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
-from sr_course.errors import ModelError
+from sr_course.errors import DataError, ModelError
 from sr_course.metrics import MATLAB_Y, SRCNN_DEMO, Protocol, named_protocol
+from sr_course.models.esrgan import RRDBNet
 from sr_course.models.interpolation import Interpolation
 from sr_course.models.srcnn import SRCNN
 from sr_course.models.srresnet import SRResNet
+
+_log = logging.getLogger(__name__)
 
 ZOO = Path(__file__).resolve().parent / "zoo"
 """The folder of weights and cards; `NAME_xSCALE.safetensors` and `NAME_xSCALE.toml` belong together."""
@@ -65,8 +70,9 @@ class Card:
         name: of the method, as on the command line.
         scale: the factor of enlargement.
         title: one line for people.
-        weights: the file they are in.
-        sha256: of that file.
+        weights: the file they ship in; None where they are fetched.
+        artefact: where they are fetched, the entry of the catalog of data sets that has them.
+        sha256: of the file that the weights are in.
         precision: in which the weights are stored; they are used as float32.
         network: class of the network.
         options: what it is made with, besides the scale.
@@ -88,7 +94,8 @@ class Card:
     name: str
     scale: int
     title: str
-    weights: Path
+    weights: Path | None
+    artefact: str = ""
     sha256: str
     precision: str
     network: str
@@ -137,13 +144,14 @@ def load(name: str, scale: int = 4) -> nn.Module:
     """Return a method as a network in evaluation mode, `(N, 3, H, W)` in [0, 1] to `(N, 3, scale * H, scale * W)`.
 
     Raises:
-        ModelError: there is none of that name, it does not come at that scale, or its weights are missing or damaged.
+        ModelError: there is none of that name, it does not come at that scale, or its weights are missing, damaged, or
+            not to be fetched.
     """
     return method(name).build(scale).eval()
 
 
 def cards() -> list[Card]:
-    """Return the card of every file of weights, by file name.
+    """Return every card, by file name.
 
     Raises:
         ModelError: a card cannot be read.
@@ -155,12 +163,12 @@ def card(name: str, scale: int = 4) -> Card:
     """Return what is known of the weights of a method.
 
     Raises:
-        ModelError: no weights of that name and scale ship with the course, or a card cannot be read.
+        ModelError: the course knows no weights of that name and scale, or a card cannot be read.
     """
     known = {(one.name, one.scale): one for one in cards()}
     if (name, scale) not in known:
         names = ", ".join(f"{a_name} x{a_scale}" for a_name, a_scale in known)
-        raise ModelError(f"no weights of {name} x{scale} ship with the course; there are {names}.")
+        raise ModelError(f"the course has no weights of {name} x{scale}; there are {names}.")
     return known[name, scale]
 
 
@@ -173,7 +181,8 @@ def read_card(path: Path) -> Card:
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
         measured = tuple(Measured(**row) for row in entries.pop("measured"))
-        return Card(**entries, weights=path.with_suffix(".safetensors"), measured=measured)
+        weights = None if "artefact" in entries else path.with_suffix(".safetensors")
+        return Card(**entries, weights=weights, measured=measured)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: is no card of weights ({error}). Install sr-course again, or mend it.") from None
 
@@ -203,6 +212,11 @@ def load_weights(network: nn.Module, path: Path, *, sha256: str | None = None) -
         raise ModelError(f"{path}: the weights are damaged or cut short ({error}). Get the file again.") from None
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise ModelError(f"{path}: is not the file that its card describes (SHA-256). Install sr-course again.")
+    _fill(network, tensors, path)
+
+
+def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Give a network the weights of a file, all or none."""
     # Batch norm counts its batches too, for a way of averaging that no network of the course uses: the count may lack.
     wanted = {key: one.shape for key, one in network.state_dict().items() if not key.endswith("num_batches_tracked")}
     found = {key: one.shape for key, one in tensors.items() if not key.endswith("num_batches_tracked")}
@@ -223,11 +237,36 @@ def make_network(described: Card) -> nn.Module:
     Raises:
         ModelError: the card names a network that the course does not have.
     """
-    networks: dict[str, Callable[..., nn.Module]] = {"SRCNN": SRCNN, "SRResNet": SRResNet}
+    networks: dict[str, Callable[..., nn.Module]] = {"SRCNN": SRCNN, "SRResNet": SRResNet, "RRDBNet": RRDBNet}
     if described.network not in networks:
         there = ", ".join(networks)
         raise ModelError(f"{described.title}: there is no network {described.network!r}; there are {there}.")
     return networks[described.network](described.scale, **described.options)
+
+
+def _load_fetched(network: nn.Module, described: Card) -> None:
+    """Fill a network with weights that do not ship: from the cache, or fetched into it now."""
+    from sr_course.data.catalog import find_entry, load_catalog  # here alone: all other weights need no data sets
+    from sr_course.data.fetch import get, is_here
+    from sr_course.data.ncnn import read_convolutions
+
+    try:
+        entry = find_entry(load_catalog(), described.artefact)
+        if not is_here(entry):
+            _log.warning("%s: fetching its weights, %.0f MB, this one time.", described.name, (entry.size or 0) / 1e6)
+        folder = get(entry)
+        files = {member.name.rpartition(".")[2]: folder / member.name for member in entry.members}
+        convolutions = read_convolutions(files["param"], files["bin"])
+    except DataError as error:
+        raise ModelError(f"The weights of {described.name} do not come with the course. {error}") from error
+    if hashlib.sha256(files["bin"].read_bytes()).hexdigest() != described.sha256:
+        raise ModelError(f"{files['bin']}: is not the file that the card of {described.name} describes (SHA-256).")
+    names = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+    if len(names) != len(convolutions):
+        raise ModelError(f"{files['bin']}: has {len(convolutions)} convolutions, and the network {len(names)}.")
+    tensors = {f"{name}.weight": one.weight for name, one in zip(names, convolutions, strict=True)}
+    tensors |= {f"{name}.bias": one.bias for name, one in zip(names, convolutions, strict=True) if one.bias is not None}
+    _fill(network, tensors, files["bin"])
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:
@@ -240,8 +279,12 @@ def _trained(first: Card) -> Method:
         if scale not in ours:
             scales = ", ".join(f"x{known}" for known in sorted(ours))
             raise ModelError(f"{first.name} comes at {scales}, not at x{scale}; bicubic takes any whole number.")
-        network = make_network(ours[scale])
-        load_weights(network, ours[scale].weights, sha256=ours[scale].sha256)
+        described = ours[scale]
+        network = make_network(described)
+        if described.weights is None:
+            _load_fetched(network, described)
+        else:
+            load_weights(network, described.weights, sha256=described.sha256)
         return network
 
     return Method(

