@@ -1,17 +1,34 @@
-"""PSNR and SSIM against closed forms and scikit-image, and what a protocol changes."""
+"""PSNR and SSIM against closed forms and scikit-image, what a protocol changes, and distances in networks' eyes."""
 
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from sr_course import images
-from sr_course.metrics import MATLAB_Y, PROTOCOLS, RGB, SRCNN_DEMO, Protocol, psnr, ssim
+from sr_course import images, metrics
+from sr_course.data.shipped import photo
+from sr_course.errors import ModelError
+from sr_course.features import VGGFeatures
+from sr_course.metrics import (
+    MATLAB_Y,
+    PERCEPTUAL_LAYERS,
+    PROTOCOLS,
+    RGB,
+    SRCNN_DEMO,
+    Protocol,
+    lpips,
+    perceptual_distance,
+    psnr,
+    ssim,
+)
 
 PLAIN = Protocol(name="plain", channel="rgb", round_rgb=False, border=0)
 
@@ -123,3 +140,150 @@ def test_too_small():
 def test_a_protocol_that_does_not_exist(options, says):
     with pytest.raises(ValueError, match=says):
         Protocol(name="typo", **options)
+
+
+# In the eyes of VGG.
+
+
+@pytest.fixture(scope="module")
+def random_vgg() -> VGGFeatures:
+    return VGGFeatures(PERCEPTUAL_LAYERS, "random")
+
+
+def test_perceptual_distance_in_loops(random_vgg):
+    """Vectors of length 1 at every place, their squared distance averaged over places, then over layers."""
+    hr = torch.rand(1, 3, 16, 20, generator=torch.Generator().manual_seed(2))
+    sr = hr.square()
+    x, y = random_vgg(sr), random_vgg(hr)
+    layers = []
+    for name in PERCEPTUAL_LAYERS:
+        a, b = (one[name][0].double().numpy() for one in (x, y))
+        places = []
+        for row in range(a.shape[1]):
+            for column in range(a.shape[2]):
+                v, w = a[:, row, column], b[:, row, column]
+                places.append(np.sum((v / np.sqrt(np.sum(v * v)) - w / np.sqrt(np.sum(w * w))) ** 2))
+        layers.append(np.mean(places))
+    found = perceptual_distance(sr, hr, features=random_vgg)
+    assert found.shape == (1,)
+    assert found.item() == pytest.approx(np.mean(layers), rel=1e-4)
+
+
+def test_perceptual_distance_picture_by_picture(noise):
+    """Equal pictures are 0 apart, others more, and each picture is measured by itself and both ways alike."""
+    hr, sr = pair(torch.cat([noise, noise.flip(3) ** 2]))
+    sr[1] = hr[1]
+    found = perceptual_distance(sr, hr)
+    assert found.shape == (2,)
+    assert 0.01 < found[0] < 2
+    assert found[1] == 0
+    torch.testing.assert_close(found[:1], perceptual_distance(hr[:1], sr[:1]))
+
+
+def test_perceptual_distance_grows_with_the_noise_and_has_a_slope():
+    hr = images.centre_crop(images.read(photo("red_panda").path), 64, 64)
+    noise = torch.randn(hr.shape, generator=torch.Generator().manual_seed(3))
+    near, far = ((hr + level * noise).clamp(0, 1) for level in (0.02, 0.1))
+    with torch.inference_mode():
+        assert 0 < perceptual_distance(near, hr).item() < perceptual_distance(far, hr).item()
+    leaf = near.clone().requires_grad_()  # the network that was made above serves here too
+    perceptual_distance(leaf, hr).sum().backward()
+    assert torch.isfinite(leaf.grad).all()
+    assert perceptual_distance((leaf - 0.05 * leaf.grad.sign() / 255).detach().clamp(0, 1), hr) < perceptual_distance(
+        near, hr
+    )
+
+
+def test_the_network_of_a_distance_serves_where_gradients_are_wanted(monkeypatch):
+    """Also where it was first made in inference mode."""
+    metrics._vgg.cache_clear()
+    with torch.inference_mode():
+        perceptual_distance(torch.zeros(1, 3, 16, 16), torch.ones(1, 3, 16, 16), backbone="random")
+    leaf = torch.full((1, 3, 16, 16), 0.3, requires_grad=True)
+    perceptual_distance(leaf, torch.ones(1, 3, 16, 16), backbone="random").sum().backward()
+    assert leaf.grad is not None
+
+
+@pytest.mark.parametrize("metric", [perceptual_distance, lpips])
+@pytest.mark.parametrize(("sr", "says"), [
+    (torch.zeros(1, 3, 40, 41), "one shape"), (torch.zeros(3, 40, 40), "one shape"),
+    (torch.full((1, 3, 40, 40), 2.0), r"sr runs from 2 to 2; metrics take \[0, 1\]"),
+    (torch.full((1, 3, 40, 40), float("nan")), r"\[0, 1\]"), (torch.full((1, 3, 40, 40), -0.5), r"\[0, 1\]"),
+])  # fmt: skip
+def test_wrong_input_of_a_network(metric, sr, says):
+    with pytest.raises(ValueError, match=says):
+        metric(sr, torch.zeros(1, 3, 40, 40))
+
+
+def test_networks_look_at_rgb_of_some_size():
+    grey, tiny = torch.zeros(1, 1, 40, 40), torch.zeros(1, 3, 15, 40)
+    for metric in (perceptual_distance, lpips):
+        with pytest.raises(ValueError, match="repeat the channel"):
+            metric(grey, grey)
+    with pytest.raises(ValueError, match="at least 16 pixels"):
+        perceptual_distance(tiny, tiny)
+    with pytest.raises(ValueError, match="no network 'vgg19' for LPIPS; choose from alex, vgg, squeeze"):
+        lpips(torch.zeros(1, 3, 40, 40), torch.zeros(1, 3, 40, 40), net="vgg19")
+
+
+def test_metrics_load_no_network_before_one_is_asked_for():
+    heavy = "{'sr_course.features', 'safetensors', 'torchmetrics', 'torchvision'}"
+    code = f"import sys, sr_course.metrics; assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# LPIPS.
+
+
+@pytest.fixture
+def downloads(tmp_path, monkeypatch):
+    """An empty folder in the place of torchvision's downloads."""
+    (tmp_path / "checkpoints").mkdir()
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    metrics._lpips_judge.cache_clear()
+    yield tmp_path / "checkpoints"
+    metrics._lpips_judge.cache_clear()
+
+
+def test_lpips_without_torchmetrics(downloads, noise, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchmetrics", None)
+    with pytest.raises(ModelError, match=r"LPIPS needs torchmetrics .*pip install sr-course\[lpips\]"):
+        lpips(noise, noise)
+
+
+def test_lpips_fetches_nothing(downloads, noise):
+    pytest.importorskip("torchmetrics", reason="LPIPS is an extra: pip install sr-course[lpips]")
+    with pytest.raises(
+        ModelError, match=r"alexnet-owt-7be5be79\.pth: the weights of alexnet.*Download https.*\.pth into"
+    ):
+        lpips(noise, noise)
+    assert not list(downloads.iterdir())
+
+
+def test_lpips_is_put_together_as_its_paper_says(downloads):
+    """With random weights in the place of AlexNet's, and the weights that torchmetrics brings for its five layers."""
+    torchmetrics = pytest.importorskip("torchmetrics", reason="LPIPS is an extra: pip install sr-course[lpips]")
+    from torchvision.models import alexnet
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = alexnet(weights=None).eval()
+    torch.save(network.state_dict(), downloads / "alexnet-owt-7be5be79.pth")
+    generator = torch.Generator().manual_seed(1)
+    sr, hr = (torch.rand(2, 3, 64, 72, generator=generator) for _ in range(2))
+    folder = Path(torchmetrics.__file__).parent / "functional" / "image" / "lpips_models"
+    fitted = torch.load(folder / "alex.pth", map_location="cpu", weights_only=True)
+    shift, scale = (torch.tensor(t).reshape(3, 1, 1) for t in ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)))
+    x, y = (((2 * one - 1) - shift) / scale for one in (sr, hr))
+    expected, layer = torch.zeros(2), 0
+    with torch.no_grad():
+        for step in network.features[:12]:
+            x, y = step(x.clone()), step(y.clone())
+            if isinstance(step, torch.nn.ReLU):
+                directions = [one / (one.square().sum(1, keepdim=True).sqrt() + 1e-10) for one in (x, y)]
+                weight = fitted[f"lin{layer}.model.1.weight"].reshape(1, -1, 1, 1)
+                expected += (weight * (directions[0] - directions[1]).square()).sum(1).mean(dim=(1, 2))
+                layer += 1
+    assert layer == 5
+    torch.testing.assert_close(lpips(sr, hr), expected, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(lpips(hr, hr), torch.zeros(2))
