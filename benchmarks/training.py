@@ -30,7 +30,8 @@ from sr_course.losses import mse
 from sr_course.models.srcnn import SRCNN
 from sr_course.models.srresnet import SRResNet
 from sr_course.resample import imresize
-from sr_course.training.learner import make_learner
+from sr_course.training.learner import make_generator
+from sr_course.training.objective import Objective
 from sr_course.training.recipes import recipe
 from sr_course.training.runtime import Runtime
 from sr_course.training.steps import pixel_step
@@ -167,11 +168,12 @@ def engine(name: str, *, channels_last: bool = True) -> Callable[[int], object]:
         recipe("srcnn", "laptop"), ema_decay=0.999, channels_last=channels_last, learning_rate_factors=()
     )
     runtime = Runtime(device=torch.device("cpu"), channels_last=channels_last)
-    learners = {"generator": make_learner(NETWORKS[name](), settings, runtime)}
+    learners = {"generator": make_generator(NETWORKS[name](), settings, runtime)}
+    objective = Objective(losses=settings.losses)
     batch = batch_for(name)
 
     def step(index: int) -> dict[str, Tensor]:
-        return pixel_step([batch], learners, settings, runtime, index)
+        return pixel_step([batch], learners, objective, runtime, index)
 
     return step
 

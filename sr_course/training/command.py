@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sr_course.data.shipped import SHIPPED
 from sr_course.errors import TrainingError
-from sr_course.training.networks import NETWORKS, NetworkOptions
+from sr_course.training.networks import NETWORKS, AdversaryOptions, NetworkOptions, PerceptualOptions
 from sr_course.training.recipe import CHOICES, SIZES, Recipe
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_GIVEN_OTHERWISE = ("name", "network")  # by --recipe, and by the network's own values
+_GIVEN_OTHERWISE = ("name", "network", "perceptual", "adversary")  # by --recipe, and by values of their own
+
+Options = type[Recipe] | type[NetworkOptions] | type[PerceptualOptions] | type[AdversaryOptions]
 
 
 def add_verb(verbs: Verbs) -> None:
@@ -43,6 +45,9 @@ def add_verb(verbs: Verbs) -> None:
         one.add_argument("--quiet", action="store_true", help="print neither the recipe nor a bar")
         _add_values(one.add_argument_group("values of the recipe"), Recipe, "recipe_")
         _add_values(one.add_argument_group("values of the network"), options, "network_")
+        _add_values(one.add_argument_group("values of the term perceptual"), PerceptualOptions, "perceptual_")
+        if name == options.adversarial_model:
+            _add_values(one.add_argument_group("values of the discriminator"), AdversaryOptions, "adversary_")
         one.set_defaults(run=run, model=name)
 
 
@@ -82,31 +87,56 @@ def _recipe(arguments: argparse.Namespace, out: Path) -> Recipe:
     from sr_course.training.loop import read_recipe
     from sr_course.training.recipes import recipe
 
-    given = vars(arguments)
-    values = {name.removeprefix("recipe_"): given[name] for name in given if name.startswith("recipe_")}
-    network = {name.removeprefix("network_"): given[name] for name in given if name.startswith("network_")}
+    def changed(one: Recipe) -> Recipe:
+        parts = {part: replace(getattr(one, part), **_given(arguments, f"{part}_")) for part in _PARTS}
+        return replace(one, **parts, **_given(arguments, "recipe_"))
+
     if not (arguments.resume and (out / "recipe.json").is_file()):
-        start = recipe(arguments.model, arguments.recipe or "laptop")
-        return replace(start, network=replace(start.network, **network), **values)
+        wanted = changed(recipe(arguments.model, arguments.recipe or "laptop"))
+        if wanted.model != arguments.model:
+            raise TrainingError(
+                f"with these losses it is {wanted.model} that is trained, not {arguments.model}: the term adversarial "
+                f"decides. Call `sr-course train {wanted.model}`, or give other losses."
+            )
+        return wanted
     stored = read_recipe(out)
     if arguments.recipe and (stored.model, stored.name) != (arguments.model, arguments.recipe):
         raise TrainingError(f"{out}: this run is of {stored.model}, {stored.name}. Resume it as that.")
     if stored.model != arguments.model:
         raise TrainingError(f"{out}: this run is of {stored.model}. Resume it as that.")
-    wanted = replace(stored, network=replace(stored.network, **network), **values)
-    if wanted != stored:
-        changed = ", ".join(f"--{name.replace('_', '-')}" for name in (*values, *network))
-        raise TrainingError(f"{out}: a run goes on as it began. Resume it without {changed}, or give another --out.")
+    if changed(stored) != stored:
+        given = [option for prefix in _PREFIXES for option in _options(arguments, prefix)]
+        raise TrainingError(
+            f"{out}: a run goes on as it began. Resume it without {', '.join(given)}, or give another --out."
+        )
     return stored
 
 
-def _add_values(group: argparse._ArgumentGroup, options: type[Recipe] | type[NetworkOptions], prefix: str) -> None:
+_PARTS = ("network", "perceptual", "adversary")
+_PREFIXES = {"recipe_": "", "network_": "", "perceptual_": "perceptual-", "adversary_": "discriminator-"}
+"""How a value is kept among the arguments, by what it belongs to, and how its option begins after the two dashes."""
+
+
+def _given(arguments: argparse.Namespace, prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in vars(arguments).items() if name.startswith(prefix)}
+
+
+def _options(arguments: argparse.Namespace, prefix: str) -> list[str]:
+    return [_option(prefix, name) for name in _given(arguments, prefix)]
+
+
+def _option(prefix: str, name: str) -> str:
+    return f"--{_PREFIXES[prefix]}{name.replace('_', '-')}"
+
+
+def _add_values(group: argparse._ArgumentGroup, options: Options, prefix: str) -> None:
+    known = CHOICES if prefix == "recipe_" else getattr(options, "choices", {})
     for field in fields(options):
         if prefix == "recipe_" and field.name in _GIVEN_OTHERWISE:
             continue
-        choices = CHOICES.get(field.name) if prefix == "recipe_" else None
+        choices = known.get(field.name)
         group.add_argument(
-            f"--{field.name.replace('_', '-')}",
+            _option(prefix, field.name),
             dest=prefix + field.name,
             type=_parser(field, choices),
             choices=choices,
@@ -118,11 +148,20 @@ def _add_values(group: argparse._ArgumentGroup, options: type[Recipe] | type[Net
 def _parser(field: Field[Any], choices: Sequence[str] | None) -> Callable[[str], Any]:
     if choices:
         return str
-    return _pictures if field.name in ("data", "validation") else _PARSERS[str(field.type)]
+    return _NAMED_PARSERS.get(field.name) or _PARSERS[str(field.type)]
 
 
 def _pictures(text: str) -> str:
     return text if text == SHIPPED else str(Path(text).absolute())  # so that a run is resumed from any folder
+
+
+def _start(text: str) -> str:
+    return (
+        str(Path(text).absolute()) if text and Path(text).is_dir() else text
+    )  # the folder of a run, or a name from the zoo
+
+
+_NAMED_PARSERS: dict[str, Callable[[str], Any]] = {"data": _pictures, "validation": _pictures, "start": _start}
 
 
 def _minutes(text: str) -> float:

@@ -22,6 +22,7 @@ from sr_course.errors import DataError, ModelError, TrainingError
 from sr_course.metrics import MATLAB_Y, psnr
 from sr_course.training.log import Record
 from sr_course.training.recipe import Recipe
+from sr_course.training.signs import Alarm
 from sr_course.zoo import ZOO
 
 RUNS = ZOO / "runs"
@@ -65,6 +66,8 @@ class History:
         recipe: what it was trained by.
         terms: each term of the training loss by name, its weight included: the mean since the line of the log before.
         validation: PSNR on the validation pictures, dB, under `MATLAB_Y`.
+        diagnostics: in adversarial training the signs by name, see `sr_course.training.signs`; otherwise none.
+        alarms: the illnesses that the run noticed in itself.
         snapshots: steps at which a snapshot was kept, rising; at least one.
         samples: what the snapshots were tried on; at least one.
     """
@@ -73,6 +76,8 @@ class History:
     recipe: Recipe
     terms: Mapping[str, Curve]
     validation: Curve
+    diagnostics: Mapping[str, Curve] = field(default_factory=dict)
+    alarms: tuple[Alarm, ...] = ()
     snapshots: tuple[int, ...]
     samples: tuple[Sample, ...] = field(repr=False)
 
@@ -170,12 +175,15 @@ def read_history(run: str | os.PathLike[str]) -> History:
     if not (folder / "recipe.json").is_file():
         found = "there is no such folder" if not folder.is_dir() else "holds no training run"
         raise DataError(f"{folder}: {found}. Name the folder given to `sr-course train --out`.")
-    terms, validation = curves(_log(folder / "log.jsonl"))
+    records = _log(folder / "log.jsonl")
+    terms, validation = curves(records)
     return History(
         folder=folder,
         recipe=_recipe(folder / "recipe.json"),
         terms=terms,
         validation=validation,
+        diagnostics=_by_name(records, "diagnostics"),
+        alarms=tuple(Alarm(one["step"], one["illness"], one["says"]) for one in records if one["event"] == "alarm"),
         snapshots=_snapshots(folder),
         samples=_samples(folder / "snapshots" / "samples.safetensors"),
     )
@@ -196,14 +204,18 @@ def shipped_run(name: str) -> Path:
 
 def curves(records: list[Record]) -> tuple[dict[str, Curve], Curve]:
     """Gather the terms of the loss, by name, and the validation PSNR from the records of a run log."""
-    trained = [record for record in records if record["event"] == "train"]
     validated = [record for record in records if record["event"] == "validation"]
-    names = dict.fromkeys(name for record in trained for name in record["terms"])
-    terms = {
-        name: _curve([(record["step"], record["terms"][name]) for record in trained if name in record["terms"]])
-        for name in names
+    return _by_name(records, "terms"), _curve([(record["step"], record["psnr"]) for record in validated])
+
+
+def _by_name(records: list[Record], kind: str) -> dict[str, Curve]:
+    """Gather what the lines about training hold under `kind`, a curve for each name in it."""
+    lines = [(record["step"], record[kind]) for record in records if record["event"] == "train" and kind in record]
+    names = dict.fromkeys(name for _, values in lines for name in values)
+    # a gradient that overflowed in fp16 was written as nothing
+    return {
+        name: _curve([(step, values[name]) for step, values in lines if values.get(name) is not None]) for name in names
     }
-    return terms, _curve([(record["step"], record["psnr"]) for record in validated])
 
 
 def _curve(points: list[tuple[int, float]]) -> Curve:
@@ -244,8 +256,16 @@ def _is_whole(record: Any) -> bool:
     if not isinstance(record, dict) or not isinstance(record.get("step"), int) or "event" not in record:
         return False
     if record["event"] == "train":
-        terms = record.get("terms")
-        return isinstance(terms, dict) and all(isinstance(value, (int, float)) for value in terms.values())
+        terms, signs = record.get("terms"), record.get("diagnostics", {})
+        numbers = (int, float)
+        return (
+            isinstance(terms, dict)
+            and all(isinstance(value, numbers) for value in terms.values())
+            and isinstance(signs, dict)
+            and all(value is None or isinstance(value, numbers) for value in signs.values())
+        )
+    if record["event"] == "alarm":
+        return isinstance(record.get("illness"), str) and isinstance(record.get("says"), str)
     return record["event"] != "validation" or isinstance(record.get("psnr"), (int, float))
 
 

@@ -65,9 +65,14 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["learning_rate_factor"]
 
+    def scaled(self, loss: Tensor) -> Tensor:
+        """Scale a loss as its gradients must be in the run's precision; `update` takes the scale out again."""
+        scaled: Tensor = self.scaler.scale(loss)
+        return scaled
+
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of a loss to what is there."""
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaled(loss).backward()  # type: ignore[no-untyped-call]
 
     def update(self, step: int) -> Tensor:
         """Move the weights by the gradients, forget the gradients, and return their norm before clipping."""
@@ -92,26 +97,37 @@ class Learner:
         self.scaler.load_state_dict(state["scaler"])
 
 
-def make_learner(network: nn.Module, recipe: Recipe, runtime: Runtime) -> Learner:
-    """Put a network on the device and give it what a recipe trains it with.
+def make_generator(network: nn.Module, recipe: Recipe, runtime: Runtime) -> Learner:
+    """Put a network that makes pictures on the device and give it what a recipe trains it with.
 
     Raises:
         TrainingError: a learning-rate factor is for parameters that the network does not have.
     """
+    return _learner(network, recipe, runtime, _groups(network, recipe), ema_decay=recipe.ema_decay)
+
+
+def make_discriminator(network: nn.Module, recipe: Recipe, runtime: Runtime) -> Learner:
+    """Put a discriminator on the device and give it what a recipe trains it with; it keeps no running mean."""
+    groups = [{"params": list(network.parameters()), "learning_rate_factor": recipe.adversary.learning_rate_factor}]
+    return _learner(network, recipe, runtime, groups, ema_decay=0.0)
+
+
+def _learner(
+    network: nn.Module, recipe: Recipe, runtime: Runtime, groups: list[dict[str, Any]], *, ema_decay: float
+) -> Learner:
     network = runtime.place(network).train()
     return Learner(
         network=network,
         called=runtime.callable(network),
-        optimizer=_optimizer(network, recipe, runtime),
+        optimizer=_optimizer(groups, recipe, runtime),
         scaler=torch.amp.GradScaler(runtime.device.type, enabled=runtime.scales_gradients),
-        ema=Ema(network, recipe.ema_decay) if recipe.ema_decay else None,
+        ema=Ema(network, ema_decay) if ema_decay else None,
         clip_norm=recipe.clip_norm,
         runtime=runtime,
     )
 
 
-def _optimizer(network: nn.Module, recipe: Recipe, runtime: Runtime) -> Optimizer:
-    groups = _groups(network, recipe)
+def _optimizer(groups: list[dict[str, Any]], recipe: Recipe, runtime: Runtime) -> Optimizer:
     fused = runtime.device.type in ("cpu", "cuda")  # one kernel for all weights, instead of several for each
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, fused=fused)

@@ -10,20 +10,30 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from sr_course.data.pairs import Pairs
 from sr_course.data.store import open_data
 from sr_course.errors import TrainingError
-from sr_course.training.checkpoints import Progress, checkpoints, load_checkpoint, remove_leftovers, save_checkpoint
+from sr_course.training.checkpoints import (
+    Progress,
+    checkpoints,
+    load_checkpoint,
+    load_run,
+    remove_leftovers,
+    save_checkpoint,
+)
 from sr_course.training.interruptions import full_disk_explained, full_memory_explained, signals_noted
-from sr_course.training.learner import Learner, make_learner
+from sr_course.training.learner import Learner, make_discriminator, make_generator
 from sr_course.training.log import Clock, Record, RunLog, tensorboard_writer
+from sr_course.training.objective import make_objective
 from sr_course.training.observer import Observer
 from sr_course.training.recipe import Recipe
 from sr_course.training.runtime import Runtime, open_runtime
-from sr_course.training.steps import Learners, pixel_step
+from sr_course.training.steps import Learners, Step, adversarial_step, pixel_step
 from sr_course.training.tally import Tally
 from sr_course.training.validation import validation_pairs
+from sr_course.zoo import load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +62,7 @@ def train(
     watch: Callable[[Record], None] | None = None,
     bar: bool = True,
     tensorboard: bool = False,
+    take_step: Step | None = None,
 ) -> Outcome:
     """Train a network by a recipe, or go on with a run.
 
@@ -66,6 +77,7 @@ def train(
         watch: called with each record of the run log.
         bar: show a progress bar in the terminal.
         tensorboard: write TensorBoard's files too.
+        take_step: how one update is made, where it is not the recipe's own way.
 
     Raises:
         TrainingError: the folder holds another run, a loss is no longer finite, memory or disk are used up.
@@ -80,6 +92,8 @@ def train(
         runtime = stack.enter_context(open_runtime(recipe))
         _check_folder(recipe, out, resume=resume)
         learners = make_learners(recipe, runtime)
+        objective = make_objective(recipe, runtime)
+        take_step = take_step or (adversarial_step if recipe.is_adversarial else pixel_step)
         pairs, data_sha256 = _open_pairs(recipe, runtime)
         progress = _progress(out if resume else None, learners, data_sha256)
         clock.minutes_before = progress.minutes
@@ -114,7 +128,7 @@ def train(
                 learner.set_learning_rate(learning_rate)
             parts = [pairs.batch(step, part) for part in positions]
             # Neither here nor in adding up does the host wait for the device: it prepares the next step meanwhile.
-            tally.add(pixel_step(parts, learners, recipe, runtime, step))
+            tally.add(take_step(parts, learners, objective, runtime, step))
             done = step + 1
             log_is_due = done % recipe.log_every == 0 or done == recipe.steps
             sums = tally.read(done) if log_is_due else {}  # the host waits for the device here
@@ -148,7 +162,26 @@ def make_learners(recipe: Recipe, runtime: Runtime) -> dict[str, Learner]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = recipe.network.build(recipe.scale)
-    return {"generator": make_learner(network, recipe, runtime)}
+        discriminator = recipe.adversary.build(recipe.hr_crop) if recipe.is_adversarial else None
+    if recipe.start:
+        _begin_from(network, recipe.start, recipe.scale)
+    learners = {"generator": make_generator(network, recipe, runtime)}
+    if discriminator:
+        learners["discriminator"] = make_discriminator(discriminator, recipe, runtime)
+    return learners
+
+
+def _begin_from(network: nn.Module, start: str, scale: int) -> None:
+    """Give a network the weights of a run, or of one that ships with the course."""
+    found = load_run(start) if Path(start).is_dir() else load(start, scale)
+    try:
+        network.load_state_dict(found.state_dict())
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise TrainingError(
+            f"start is {start}, whose weights do not fit the network of the recipe ({reason}). Give the network the "
+            "options that they were trained with."
+        ) from None
 
 
 def _check_folder(recipe: Recipe, out: Path, *, resume: bool) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from sr_course.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from sr_course.losses import PerceptualLoss
+    from sr_course.models.srgan import Discriminator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,7 @@ class SRCNNOptions:
     """
 
     model: ClassVar[str] = "srcnn"
+    adversarial_model: ClassVar[str] = ""  # nobody has published one
 
     kernel_sizes: tuple[int, ...] = (9, 5, 5)
     channels: tuple[int, ...] = (64, 32)
@@ -70,6 +75,7 @@ class SRResNetOptions:
     """
 
     model: ClassVar[str] = "srresnet"
+    adversarial_model: ClassVar[str] = "srgan"
 
     blocks: int = 16
     channels: int = 64
@@ -99,4 +105,101 @@ class SRResNetOptions:
 NetworkOptions: TypeAlias = SRCNNOptions | SRResNetOptions
 """The options of any network that a recipe can train."""
 
-NETWORKS: Mapping[str, type[NetworkOptions]] = {options.model: options for options in (SRCNNOptions, SRResNetOptions)}
+_ALL: tuple[type[NetworkOptions], ...] = (SRCNNOptions, SRResNetOptions)
+
+NETWORKS: Mapping[str, type[NetworkOptions]] = {
+    **{options.model: options for options in _ALL},
+    **{options.adversarial_model: options for options in _ALL if options.adversarial_model},
+}
+"""By the name of what is trained: a network has another one where an adversary takes part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceptualOptions:
+    """The network that the term `perceptual` compares features with, see `sr_course.losses.PerceptualLoss`.
+
+    Attributes:
+        backbone: `vgg16`, which ships with the course; `vgg19`, fetched from the catalog beforehand; `random`.
+        layers: (name, weight) of the features that are compared.
+        distance: `mse` or `l1` over channels and places; `channel_sum` as in equation 5 of Ledig et al. 2017.
+        rescale: what the features are multiplied with first.
+    """
+
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "backbone": ("vgg16", "vgg19", "random"),
+        "distance": ("mse", "l1", "channel_sum"),
+    }
+
+    backbone: Literal["vgg16", "vgg19", "random"] = "vgg16"
+    layers: tuple[tuple[str, float], ...] = (("relu5_3", 1.0),)
+    distance: Literal["mse", "l1", "channel_sum"] = "mse"
+    rescale: float = 1 / 12.75  # Ledig et al. 2017, sec. 3.2
+
+    def __post_init__(self) -> None:
+        _require_choices(self, self.choices)
+        if not self.layers or not self.rescale > 0:
+            raise ModelError("the term perceptual needs a layer at least, and a rescale above 0.")
+
+    def build(self) -> PerceptualLoss:
+        """Load the network, its weights frozen.
+
+        Raises:
+            ModelError: an unknown layer, or weights that are not here.
+        """
+        from sr_course.features import VGGFeatures
+        from sr_course.losses import PerceptualLoss
+
+        features = VGGFeatures([name for name, _ in self.layers], self.backbone, weights=self._fetched())
+        return PerceptualLoss(dict(self.layers), distance=self.distance, rescale=self.rescale, features=features)
+
+    def _fetched(self) -> Path | None:
+        """Where the catalog's VGG19 is, if it was fetched."""
+        if self.backbone != "vgg19":
+            return None
+        from sr_course.data.catalog import find_entry, load_catalog
+        from sr_course.data.fetch import is_here, path_of
+
+        entry = find_entry(load_catalog(), "vgg19-imagenet")
+        return path_of(entry) if is_here(entry) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversaryOptions:
+    """The discriminator that the term `adversarial` comes from, see `sr_course.models.srgan.Discriminator`.
+
+    Attributes:
+        kind: the pair of losses, see `sr_course.losses.AdversarialLoss`.
+        channels: features of the discriminator's first convolution.
+        hidden: features of its dense layer.
+        learning_rate_factor: its learning rate, in units of the generator's.
+    """
+
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "kind": ("vanilla", "least_squares", "hinge", "relativistic"),
+    }
+
+    kind: Literal["vanilla", "least_squares", "hinge", "relativistic"] = "vanilla"
+    channels: int = 64
+    hidden: int = 1024
+    learning_rate_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require_choices(self, self.choices)
+        if not self.learning_rate_factor > 0:
+            raise ModelError(f"learning_rate_factor is {self.learning_rate_factor}; give a number above 0.")
+
+    def build(self, hr_crop: int) -> Discriminator:
+        """Make the discriminator for a size of crops, with fresh weights from torch's random generator.
+
+        Raises:
+            ModelError: a crop that is no multiple of 16.
+        """
+        from sr_course.models.srgan import Discriminator
+
+        return Discriminator(hr_crop, channels=self.channels, hidden=self.hidden)
+
+
+def _require_choices(options: object, choices: Mapping[str, tuple[str, ...]]) -> None:
+    for name, known in choices.items():
+        if getattr(options, name) not in known:
+            raise ModelError(f"{name} is {getattr(options, name)!r}; choose from {', '.join(known)}.")

@@ -13,9 +13,10 @@ from torch import nn
 
 from sr_course import __version__
 from sr_course.training.learner import Learner
-from sr_course.training.log import RunLog, write_snapshot
+from sr_course.training.log import Record, RunLog, read_log, write_snapshot
 from sr_course.training.recipe import Recipe
 from sr_course.training.runtime import Runtime
+from sr_course.training.signs import DIAGNOSTICS, WINDOW, Signs, illnesses
 from sr_course.training.validation import Pair, sample_pairs, validation_psnr
 
 
@@ -37,9 +38,12 @@ class Observer:
         self._recipe, self._out, self._learner, self._log, self._runtime = recipe, out, learner, log, runtime
         self._validation = validation
         self._samples = sample_pairs(validation, recipe.scale)
+        self._signs: list[Signs] = []  # of the newest lines of the log
+        self._ill: set[str] = set()  # illnesses that the last line showed
 
     def begin(self, step: int, data_sha256: str) -> None:
         """Tell what the run depends on, beside the recipe, and keep a snapshot of the very first weights."""
+        self._remember(step)
         device = self._runtime.device
         self._log.write(
             {
@@ -59,20 +63,39 @@ class Observer:
         if step == 0:
             self._keep_snapshot_if_due(0)
 
+    def _remember(self, step: int) -> None:
+        """Take up the signs of earlier lines in a run that is resumed: no alarm may be lost or doubled."""
+        told = [one["diagnostics"] for one in read_log(self._out) if one["step"] <= step and "diagnostics" in one]
+        self._signs = told[-WINDOW:]
+        self._ill = {alarm.illness for alarm in illnesses(step, self._signs)}
+
     def tell(self, step: int, sums: Mapping[str, float], count: int, learning_rate: float, speed: float) -> None:
         """Write a line about the steps since the last one: means over `count` of them, `speed` in pictures a second."""
         means = {name: value / count for name, value in sums.items()}
         norm = means.pop("gradient_norm")
-        self._log.write(
-            {
-                "event": "train",
-                "step": step,
-                "terms": means,
-                "learning_rate": learning_rate,
-                "gradient_norm": norm if math.isfinite(norm) else None,
-                "images_per_second": speed,
-            }
-        )
+        signs = {name.removeprefix(DIAGNOSTICS): one for name, one in means.items() if name.startswith(DIAGNOSTICS)}
+        record: Record = {
+            "event": "train",
+            "step": step,
+            "terms": {name: value for name, value in means.items() if not name.startswith(DIAGNOSTICS)},
+            "learning_rate": learning_rate,
+            "gradient_norm": norm if math.isfinite(norm) else None,
+            "images_per_second": speed,
+        }
+        if signs:
+            record["diagnostics"] = {name: value if math.isfinite(value) else None for name, value in signs.items()}
+        self._log.write(record)
+        if signs:
+            self._raise_alarms(step, record["diagnostics"])
+
+    def _raise_alarms(self, step: int, signs: Signs) -> None:
+        """Write an alarm for each illness that has begun; it is not repeated while it lasts."""
+        self._signs = [*self._signs, signs][-WINDOW:]
+        alarms = illnesses(step, self._signs)
+        for alarm in alarms:
+            if alarm.illness not in self._ill:
+                self._log.write({"event": "alarm", **vars(alarm)})
+        self._ill = {alarm.illness for alarm in alarms}
 
     def after_step(self, step: int) -> None:
         """Move the bar, keep a snapshot and measure, where they are due after this many updates."""

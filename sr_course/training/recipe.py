@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from sr_course.data.shipped import SHIPPED
 from sr_course.errors import TrainingError
-from sr_course.training.networks import NETWORKS, NetworkOptions
+from sr_course.training.networks import NETWORKS, AdversaryOptions, NetworkOptions, PerceptualOptions
 
 if TYPE_CHECKING:
     from sr_course.losses import Term
@@ -23,6 +23,7 @@ CHOICES = {
     "schedule": ("constant", "cosine", "steps"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
 }
+"""The values that some fields can have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +34,17 @@ class Recipe:
         name: of the recipe, for people.
         network: the network and its options.
         scale: the factor of enlargement.
+        start: weights that the network begins with: the folder of a run, or the name of a network that ships; empty for
+            fresh ones.
         seed: of the first weights and of the crops.
         data: folder of training pictures, or `shipped` for the course's photographs.
         reduce: store each training picture reduced by these factors; empty for what suits the data.
         channel: train on RGB, or on luma alone.
         augment: mirror and turn the crops.
-        losses: the terms to minimise, with their weights.
+        losses: the terms to minimise, with their weights; with `adversarial` among them a discriminator is trained
+            beside the network, step by step.
+        perceptual: what the term `perceptual` compares with; used where that stands among the losses.
+        adversary: the discriminator behind the term `adversarial`; used where that stands among the losses.
         steps: updates of the weights.
         batch_size: pairs per update, over all ranks and parts together.
         hr_crop: side of the high-resolution crops, pixels.
@@ -71,6 +77,7 @@ class Recipe:
     name: str
     network: NetworkOptions
     scale: int = 4
+    start: str = ""
     seed: int = 0
 
     data: str = SHIPPED
@@ -79,6 +86,8 @@ class Recipe:
     augment: bool = True
 
     losses: tuple[Term, ...]
+    perceptual: PerceptualOptions = field(default_factory=PerceptualOptions)
+    adversary: AdversaryOptions = field(default_factory=AdversaryOptions)
     steps: int
     batch_size: int = 16
     hr_crop: int = 96
@@ -109,7 +118,7 @@ class Recipe:
     snapshot_steps: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        from sr_course.losses import PIXEL_LOSSES
+        from sr_course.losses import PERCEPTUAL, TERMS
 
         for name, known in CHOICES.items():
             self._require(name, getattr(self, name) in known, f"choose from {', '.join(known)}")
@@ -132,17 +141,30 @@ class Recipe:
         self._require("losses", len(self.losses) > 0, "give at least one term")
         self._require("losses", len({t.name for t in self.losses}) == len(self.losses), "a term stands in it twice")
         for term in self.losses:
-            all_terms = ", ".join(PIXEL_LOSSES)
-            self._require("losses", term.name in PIXEL_LOSSES, f"{term.name!r} is unknown; choose from {all_terms}")
+            all_terms = ", ".join(TERMS)
+            self._require("losses", term.name in TERMS, f"{term.name!r} is unknown; choose from {all_terms}")
             self._require("losses", 0 < term.weight < math.inf, f"the weight of {term.name} must be above 0")
         for prefix, factor in self.learning_rate_factors:
             self._require("learning_rate_factors", factor >= 0, f"the factor of {prefix} must not be negative")
         self.network.check_crop(self.hr_crop)
+        if self.is_adversarial:
+            self._require("losses", bool(self.network.adversarial_model), f"{self.network.model} has no adversary")
+            self._require("losses", len(self.losses) > 1, "add a term that compares with the truth, such as perceptual")
+            self._require("hr_crop", self.hr_crop % 16 == 0, "the discriminator needs a multiple of 16")
+        if self.is_adversarial or any(term.name == PERCEPTUAL for term in self.losses):
+            self._require("channel", self.channel == "rgb", "VGG and the discriminator look at rgb")
 
     @property
     def model(self) -> str:
-        """The network's name."""
-        return self.network.model
+        """The name of what is trained."""
+        return self.network.adversarial_model if self.is_adversarial else self.network.model
+
+    @property
+    def is_adversarial(self) -> bool:
+        """Whether a discriminator takes part."""
+        from sr_course.losses import ADVERSARIAL
+
+        return any(term.name == ADVERSARIAL for term in self.losses)
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -177,6 +199,9 @@ class Recipe:
             values = {name: _tuples(value) for name, value in values.items()}
             network = NETWORKS[model](**{name: _tuples(value) for name, value in values.pop("network").items()})
             losses = tuple(Term(**term) for term in values.pop("losses"))
+            for name, options in _OPTIONS.items():
+                if name in values:  # recipes of runs that are older than these options have none
+                    values[name] = options(**{key: _tuples(value) for key, value in values[name].items()})
             return cls(network=network, losses=losses, **values)
         except (KeyError, TypeError, AttributeError) as error:
             raise TrainingError(f"the recipe cannot be read: {error}. It was written by another version.") from None
@@ -189,6 +214,12 @@ class Recipe:
     def _require(self, name: str, holds: bool, remedy: str) -> None:
         if not holds:
             raise TrainingError(f"{name} is {getattr(self, name)}; {remedy}.")
+
+
+_OPTIONS: Mapping[str, type[PerceptualOptions | AdversaryOptions]] = {
+    "perceptual": PerceptualOptions,
+    "adversary": AdversaryOptions,
+}
 
 
 def _tuples(value: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sr_course.errors import TrainingError
 from sr_course.losses import Term
-from sr_course.training.networks import SRCNNOptions, SRResNetOptions
+from sr_course.training.networks import AdversaryOptions, PerceptualOptions, SRCNNOptions, SRResNetOptions
 from sr_course.training.recipe import Recipe
 
 
@@ -116,7 +116,7 @@ SRRESNET_CLASSROOM = replace(
 
 SRRESNET_LAPTOP = Recipe(
     name="laptop",
-    # 183,915 parameters, in many narrow layers; without batch norm a small batch trains better, and ten times faster
+    # 183,915 parameters in many narrow layers; no batch norm, whose statistics of 8 crops are noise to a PSNR
     network=SRResNetOptions(blocks=12, channels=24, batch_norm=False, icnr=True),
     losses=(Term("l1"),),  # Lim et al. 2017 (EDSR), sec. 3.1: comes further than the squared error in PSNR itself
     steps=4_000,
@@ -148,9 +148,84 @@ SRRESNET_SMOKE = replace(
     snapshot_steps=(0, 10, 20),
 )
 
+# The published SRResNet of the zoo has been through phase 1. From one of your own: --start RUN --tanh no
+# --batch-norm-eps 1e-5
+SRGAN_PAPER = Recipe(
+    name="paper",
+    network=SRResNetOptions(tanh=True, batch_norm_eps=1e-3),
+    start="srresnet",
+    # Ledig et al. 2017, eq. 3 to 6: VGG19's last features, after the activation, and 0.001 of the adversary
+    losses=(Term("perceptual"), Term("adversarial", 1e-3)),
+    perceptual=PerceptualOptions(backbone="vgg19", layers=(("relu5_4", 1.0),), distance="channel_sum"),
+    steps=200_000,  # sec. 3.2: half of them at 1e-4, half at 1e-5
+    batch_size=16,
+    hr_crop=96,
+    learning_rate=1e-4,
+    schedule="steps",
+    milestones=(100_000,),
+    milestone_factor=0.1,
+    log_every=100,
+    validate_every=5_000,
+    checkpoint_every=2_000,
+    snapshot_steps=one_two_five(200_000),
+)
+
+SRGAN_CLASSROOM = replace(
+    SRGAN_PAPER,
+    name="classroom",
+    perceptual=PerceptualOptions(),  # VGG16 ships with the course: no download in class
+    steps=6_000,
+    milestones=(4_000,),
+    ema_decay=0.999,
+    log_every=50,
+    validate_every=500,
+    checkpoint_every=500,
+    snapshot_steps=one_two_five(6_000),
+)
+
+SRGAN_LAPTOP = Recipe(
+    name="laptop",
+    network=SRRESNET_LAPTOP.network,
+    start="srresnet-s",
+    losses=(Term("perceptual"), Term("adversarial", 5e-3), Term("l1", 1e-2)),
+    perceptual=PerceptualOptions(layers=(("relu5_3", 1.0),)),
+    adversary=AdversaryOptions(channels=16, hidden=64),
+    steps=800,
+    batch_size=8,
+    hr_crop=64,
+    learning_rate=1e-4,
+    schedule="steps",
+    milestones=(600,),
+    milestone_factor=0.1,
+    ema_decay=0.98,
+    log_every=10,
+    validate_every=100,
+    checkpoint_every=50,
+    snapshot_steps=one_two_five(800),
+)
+
+SRGAN_SMOKE = replace(
+    SRGAN_LAPTOP,
+    name="smoke",
+    network=SRRESNET_SMOKE.network,
+    start="",
+    perceptual=PerceptualOptions(layers=(("relu1_2", 1.0),)),
+    adversary=AdversaryOptions(channels=4, hidden=8),
+    steps=20,
+    batch_size=4,
+    hr_crop=32,
+    milestones=(10,),
+    log_every=2,
+    validate_every=10,
+    validation_pictures=1,
+    checkpoint_every=10,
+    snapshot_steps=(0, 10, 20),
+)
+
 RECIPES: Mapping[str, Mapping[str, Recipe]] = {
     "srcnn": {one.name: one for one in (SRCNN_SMOKE, SRCNN_LAPTOP, SRCNN_CLASSROOM, SRCNN_PAPER)},
     "srresnet": {one.name: one for one in (SRRESNET_SMOKE, SRRESNET_LAPTOP, SRRESNET_CLASSROOM, SRRESNET_PAPER)},
+    "srgan": {one.name: one for one in (SRGAN_SMOKE, SRGAN_LAPTOP, SRGAN_CLASSROOM, SRGAN_PAPER)},
 }
 
 

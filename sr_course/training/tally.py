@@ -46,7 +46,8 @@ class Tally:
         sums = dict(zip(self._sums, together.tolist(), strict=True))
         for name, value in sums.items():
             # In fp16 a gradient may overflow: its scaler then leaves the step out and takes a smaller scale.
-            if not math.isfinite(value) and not (name == "gradient_norm" and self._runtime.scales_gradients):
+            may_overflow = self._runtime.scales_gradients and ("gradient_norm" in name or "pull_" in name)
+            if not math.isfinite(value) and not may_overflow:
                 raise TrainingError(
                     f"{name} is {value} at or shortly before step {step}: the run has diverged. The last checkpoint "
                     "is good. Start again with a lower learning_rate, or with clip_norm 1."

@@ -74,7 +74,7 @@ def tiny_values(pictures) -> list[str]:
         "validation-pictures": 1,
         "scale": 2,
         "batch-size": 4,
-        "hr-crop": 44,
+        "hr-crop": 48,
         "snapshot-steps": "0,2",
     }
     return [str(part) for name, value in values.items() for part in (f"--{name}", value)]

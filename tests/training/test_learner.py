@@ -12,8 +12,9 @@ from torch import nn
 from sr_course.data.pairs import Batch
 from sr_course.errors import TrainingError
 from sr_course.losses import PIXEL_LOSSES, Term
-from sr_course.training.learner import Ema, make_learner
+from sr_course.training.learner import Ema, make_generator
 from sr_course.training.loop import make_learners
+from sr_course.training.objective import Objective
 from sr_course.training.recipe import Recipe
 from sr_course.training.runtime import Runtime
 from sr_course.training.steps import pixel_step
@@ -47,7 +48,7 @@ def test_the_last_layer_learns_at_a_tenth(recipe, batch):
     twin = copy.deepcopy(network)
     (twin(batch.lr) - batch.hr[..., 3:-3, 3:-3]).square().mean().backward()
     learners["generator"].set_learning_rate(0.5)
-    pixel_step([batch], learners, recipe, CPU, 0)
+    pixel_step([batch], learners, Objective(losses=recipe.losses), CPU, 0)
     for name, weight in network.named_parameters():
         rate = 0.05 if name.startswith("conv3.") else 0.5
         torch.testing.assert_close(weight.detach(), before[name] - rate * twin.get_parameter(name).grad)
@@ -67,7 +68,7 @@ def test_fused_adam_is_adam(recipe, batch):
     squares = copy.deepcopy(means)
     for step in range(1, 4):
         learners["generator"].set_learning_rate(1e-2)
-        pixel_step([batch], learners, recipe, CPU, step - 1)
+        pixel_step([batch], learners, Objective(losses=recipe.losses), CPU, step - 1)
         twin.zero_grad()
         (twin(batch.lr) - batch.hr[..., 3:-3, 3:-3]).square().mean().backward()
         with torch.no_grad():
@@ -86,7 +87,7 @@ def test_a_batch_in_parts_moves_the_weights_as_in_one(recipe, batch, loss):
     for parts in ([batch], [Batch(batch.lr[i : i + 1], batch.hr[i : i + 1]) for i in range(4)]):
         one = replace(recipe, losses=(Term(loss),), optimizer="sgd", learning_rate=1e-3)
         learners = make_learners(one, CPU)
-        values = pixel_step(parts, learners, one, CPU, 0)
+        values = pixel_step(parts, learners, Objective(losses=one.losses), CPU, 0)
         results.append((weights_of(learners["generator"].network), values))
     for name in results[0][0]:
         torch.testing.assert_close(results[0][0][name], results[1][0][name], rtol=1e-5, atol=1e-8)
@@ -99,7 +100,7 @@ def test_a_step_names_its_terms_and_keeps_no_graph(recipe, batch):
     learners = make_learners(recipe, CPU)
     network = learners["generator"].network
     error = (network(batch.lr) - batch.hr[..., 3:-3, 3:-3]).detach()
-    values = pixel_step([batch], learners, recipe, CPU, 0)
+    values = pixel_step([batch], learners, Objective(losses=recipe.losses), CPU, 0)
     assert set(values) == {"mse", "l1", "gradient_norm"}
     torch.testing.assert_close(values["mse"], 2 * error.square().mean())
     torch.testing.assert_close(values["l1"], 0.5 * error.abs().mean())
@@ -113,7 +114,7 @@ def test_gradients_are_clipped_and_their_norm_told(recipe, batch):
         learners = make_learners(one, CPU)
         learners["generator"].set_learning_rate(1.0)
         before = weights_of(learners["generator"].network)
-        norms.append(pixel_step([batch], learners, one, CPU, 0)["gradient_norm"].item())
+        norms.append(pixel_step([batch], learners, Objective(losses=one.losses), CPU, 0)["gradient_norm"].item())
         after = weights_of(learners["generator"].network)
         moved.append(torch.cat([(after[name] - before[name]).flatten() for name in before]).norm().item())
     assert norms[0] == pytest.approx(norms[1])
@@ -152,7 +153,7 @@ def test_the_same_seed_gives_the_same_first_weights_and_leaves_torchs_generator_
 
 def test_channels_last_reaches_the_weights(recipe):
     network = nn.Conv2d(3, 8, 3)
-    learner = make_learner(network, replace(recipe, learning_rate_factors=()), CPU)
+    learner = make_generator(network, replace(recipe, learning_rate_factors=()), CPU)
     assert learner.network.weight.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -186,8 +187,8 @@ def test_a_recipe_names_no_precision_that_the_cpu_is_bad_at(recipe: Recipe):
 def test_half_precision_keeps_weights_and_losses_whole(recipe, batch, dtype):
     runtime = Runtime(device=torch.device("cpu"), dtype=dtype)
     learners, whole = make_learners(recipe, runtime), make_learners(recipe, CPU)
-    values = pixel_step([batch], learners, recipe, runtime, 0)
-    expected = pixel_step([batch], whole, recipe, CPU, 0)
+    values = pixel_step([batch], learners, Objective(losses=recipe.losses), runtime, 0)
+    expected = pixel_step([batch], whole, Objective(losses=recipe.losses), CPU, 0)
     assert values["mse"].dtype == torch.float32
     for name in ("mse", "gradient_norm"):  # the gradient's norm is told without the scaler's factor
         assert values[name].item() == pytest.approx(expected[name].item(), rel=0.05)
@@ -204,7 +205,7 @@ def test_an_overflow_in_fp16_is_left_out_and_the_scale_halved(recipe, batch):
     learner = learners["generator"]
     before = weights_of(learner.network)
     scale = learner.scaler.get_scale()
-    values = pixel_step([Batch(batch.lr, batch.hr + 1e5)], learners, recipe, runtime, 0)
+    values = pixel_step([Batch(batch.lr, batch.hr + 1e5)], learners, Objective(losses=recipe.losses), runtime, 0)
     assert not torch.isfinite(values["gradient_norm"])
     assert learner.scaler.get_scale() == scale / 2
     for name, weight in weights_of(learner.network).items():
