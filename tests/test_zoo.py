@@ -309,7 +309,7 @@ def test_x4plus_on_set5(set5, x4plus):
 
 
 def test_x4plus_in_tiles_equals_the_whole(x4plus):
-    """The wall of bricks is the worst of nine photographs: with half the overlap its seam is off by several levels."""
+    """The wall of bricks is the worst of eight photographs: with half the overlap its seam is off by several levels."""
     overlap = zoo.method("realesrgan-x4plus").overlap
     with Image.open(photo("brick_house").path) as opened:
         picture = opened.crop((128, 140, 352, 172)).convert("RGB")
