@@ -53,7 +53,7 @@ class Record:
     generator: float
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class ToyGan:
     """Generator and discriminator, with the steps of both.
 
