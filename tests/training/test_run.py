@@ -27,7 +27,7 @@ def train(*arguments: object) -> int:
     return main(["train", *map(str, arguments)])
 
 
-def options(recipe, out: Path, **others: object) -> list[object]:
+def options(recipe, out: Path, model: str = "srcnn", **others: object) -> list[object]:
     """The fixture's recipe as a command line over `smoke`."""
     values = {
         "recipe": "smoke",
@@ -45,7 +45,7 @@ def options(recipe, out: Path, **others: object) -> list[object]:
         "snapshot-steps": "0,30,60",
         **{name.replace("_", "-"): value for name, value in others.items()},
     }
-    return ["srcnn", *(part for name, value in values.items() for part in (f"--{name}", value))]
+    return [model, *(part for name, value in values.items() for part in (f"--{name}", value))]
 
 
 def weights_in(run: Path, name: str = "generator") -> dict[str, torch.Tensor]:
@@ -143,25 +143,37 @@ def test_resumed_in_the_middle_is_never_interrupted(recipe, tmp_path, monkeypatc
     assert told[0] == told[1]
 
 
-def kill_and_resume(recipe, tmp_path: Path, start, kills: int) -> None:
-    values = {"steps": 300, "checkpoint_every": 13, "snapshot_steps": "0,100,300", "validate_every": 50}
+ADVERSARIAL = {
+    "model": "srgan",
+    "perceptual_layers": "relu1_1=1",
+    "discriminator_channels": 2,
+    "checkpoint_every": 4,
+    "milestones": 30,
+}
+
+
+def kill_and_resume(recipe, tmp_path: Path, start, kills: int, steps: int = 300, **others: object) -> None:
+    values = {"steps": steps, "checkpoint_every": 13, "snapshot_steps": f"0,{steps}", "validate_every": 50, **others}
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     assert train(*options(recipe, straight, **values), "--quiet") == 0
     chance = random.Random(0)
     for _ in range(kills):
         done = int(checkpoints(broken)[-1].name[-8:]) if checkpoints(broken) else 0
         process = start(*options(recipe, broken, **values), "--quiet", "--resume")
-        target = done + chance.randint(1, (300 - done) // 3)
+        target = done + chance.randint(1, (steps - done) // 3)
         while process.poll() is None and not any(int(path.name[-8:]) >= target for path in checkpoints(broken)):
             time.sleep(0.002)
         time.sleep(chance.random() * 0.05)  # so that it strikes within a step, or while a checkpoint is written
         process.kill()
         process.wait()
-    assert checkpoints(broken)[-1].name < "step-00000300"
+    assert checkpoints(broken)[-1].name < f"step-{steps:08d}"
     assert start(*options(recipe, broken, **values), "--quiet", "--resume").wait(timeout=120) == 0
     one, other = checkpoints(straight)[-1], checkpoints(broken)[-1]
-    assert one.name == other.name == "step-00000300"
-    for name in ("generator.safetensors", "generator_ema.safetensors"):
+    assert one.name == other.name == f"step-{steps:08d}"
+    networks = sorted(path.name for path in one.glob("*.safetensors"))
+    assert networks == sorted(path.name for path in other.glob("*.safetensors"))
+    assert {"generator.safetensors", "generator_ema.safetensors"} <= set(networks)
+    for name in networks:
         assert (one / name).read_bytes() == (other / name).read_bytes()
     states = [torch.load(folder / "state.pt", weights_only=True) for folder in (one, other)]
     assert same_state(states[0]["learners"], states[1]["learners"])
@@ -174,6 +186,12 @@ def kill_and_resume(recipe, tmp_path: Path, start, kills: int) -> None:
 @POSIX
 def test_killed_twice_and_resumed_byte_for_byte(recipe, tmp_path, start):
     kill_and_resume(recipe, tmp_path, start, kills=2)
+
+
+@POSIX
+def test_adversarial_training_killed_and_resumed_byte_for_byte(recipe, tmp_path, start):
+    kill_and_resume(recipe, tmp_path, start, kills=2, steps=60, **ADVERSARIAL)
+    assert (checkpoints(tmp_path / "broken")[-1] / "discriminator.safetensors").is_file()
 
 
 @POSIX
