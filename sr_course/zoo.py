@@ -252,21 +252,27 @@ def _load_fetched(network: nn.Module, described: Card) -> None:
 
     try:
         entry = find_entry(load_catalog(), described.artefact)
+        names = {member.name.rpartition(".")[2]: member.name for member in entry.members}
+        if not names.keys() >= {"param", "bin"}:
+            raise ModelError(f"{described.title}: {entry.name} of the catalog holds no ncnn model. Mend the card.")
         if not is_here(entry):
             _log.warning("%s: fetching its weights, %.0f MB, this one time.", described.name, (entry.size or 0) / 1e6)
         folder = get(entry)
-        files = {member.name.rpartition(".")[2]: folder / member.name for member in entry.members}
-        convolutions = read_convolutions(files["param"], files["bin"])
+        weights = folder / names["bin"]
+        convolutions = read_convolutions(folder / names["param"], weights)
     except DataError as error:
         raise ModelError(f"The weights of {described.name} do not come with the course. {error}") from error
-    if hashlib.sha256(files["bin"].read_bytes()).hexdigest() != described.sha256:
-        raise ModelError(f"{files['bin']}: is not the file that the card of {described.name} describes (SHA-256).")
-    names = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
-    if len(names) != len(convolutions):
-        raise ModelError(f"{files['bin']}: has {len(convolutions)} convolutions, and the network {len(names)}.")
-    tensors = {f"{name}.weight": one.weight for name, one in zip(names, convolutions, strict=True)}
-    tensors |= {f"{name}.bias": one.bias for name, one in zip(names, convolutions, strict=True) if one.bias is not None}
-    _fill(network, tensors, files["bin"])
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != described.sha256:
+        raise ModelError(f"{weights}: is not the file that the card of {described.name} describes (SHA-256).")
+    layers = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+    if len(layers) != len(convolutions):
+        raise ModelError(f"{weights}: has {len(convolutions)} convolutions, and the network {len(layers)}.")
+    tensors = {}
+    for layer, one in zip(layers, convolutions, strict=True):  # both in the order in which they run
+        tensors[f"{layer}.weight"] = one.weight
+        if one.bias is not None:
+            tensors[f"{layer}.bias"] = one.bias
+    _fill(network, tensors, weights)
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

