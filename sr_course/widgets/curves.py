@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -72,6 +72,7 @@ class Chart:
         lines: places of each curve's points, by name.
         dots: mark the points, for they are few.
         x_ticks, y_ticks: places and labels.
+        guide: place and name of a value to hold the curves against, such as chance; none unless given.
     """
 
     title: str
@@ -79,6 +80,7 @@ class Chart:
     dots: bool
     x_ticks: list[Tick]
     y_ticks: list[Tick]
+    guide: Tick | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the chart as plain values, for the browser."""
@@ -86,7 +88,8 @@ class Chart:
             {"name": name, "colour": COLOURS[index % len(COLOURS)], "points": points}
             for index, (name, points) in enumerate(self.lines.items())
         ]
-        return {"title": self.title, "lines": lines, "dots": self.dots, "x": self.x_ticks, "y": self.y_ticks}
+        ticks = {"x": self.x_ticks, "y": self.y_ticks}
+        return {"title": self.title, "lines": lines, "dots": self.dots, "guide": self.guide, **ticks}
 
 
 def step_axis(last: int, first: int | None = None) -> Axis:
@@ -96,7 +99,15 @@ def step_axis(last: int, first: int | None = None) -> Axis:
     return Axis(low=0, high=last, spacing="log1p", unit=first)
 
 
-def make_chart(title: str, curves: Mapping[str, Curve], steps: Axis, *, log: bool = False) -> Chart:
+def make_chart(
+    title: str,
+    curves: Mapping[str, Curve],
+    steps: Axis,
+    *,
+    log: bool = False,
+    include: Sequence[float] = (),
+    guide: Tick | None = None,
+) -> Chart:
     """Lay curves out in a frame.
 
     Args:
@@ -104,28 +115,46 @@ def make_chart(title: str, curves: Mapping[str, Curve], steps: Axis, *, log: boo
         curves: by name; values that are not finite are left out.
         steps: the axis they stand over.
         log: space the values logarithmically, if all are above 0.
+        include: values that the axis reaches too, such as those of a chart to compare with.
+        guide: value and name of a line across, which the axis reaches too.
     """
     points = {
         name: [pair for pair in zip(curve.steps, curve.values, strict=True) if math.isfinite(pair[1])]
         for name, curve in curves.items()
     }
     values = [value for line in points.values() for _, value in line]
-    height = _value_axis(values, log=log and min(values, default=0) > 0)
+    reached = [*values, *include, *([guide[0]] if guide else [])]
+    height = _value_axis(reached, log=log and min(reached, default=0) > 0)
     lines = {
         name: _thinned([(round(steps.place(step), 4), round(height.place(value), 4)) for step, value in line])
         for name, line in points.items()
     }
     few = all(len(line) <= 30 for line in lines.values())
-    return Chart(title=title, lines=lines, dots=few, x_ticks=steps.ticks(), y_ticks=height.ticks() if values else [])
+    return Chart(
+        title=title,
+        lines=lines,
+        dots=few,
+        x_ticks=steps.ticks(),
+        y_ticks=height.ticks() if values else [],
+        guide=(round(height.place(guide[0]), 4), guide[1]) if guide else None,
+    )
 
 
-def draw_chart(chart: Chart, size: tuple[int, int], *, mark: float | None = None, enlarge: int = 1) -> Image.Image:
+def draw_chart(
+    chart: Chart,
+    size: tuple[int, int],
+    *,
+    mark: float | None = None,
+    until: float = math.inf,
+    enlarge: int = 1,
+) -> Image.Image:
     """Draw a chart on white.
 
     Args:
         chart: what to draw.
         size: width and height in pixels, before enlarging.
         mark: place of a vertical line, 0 to 1.
+        until: leave out the points behind this place, 0 to 1.
         enlarge: draw everything this many times larger, for fine screens.
     """
     width, height = (side * enlarge for side in size)
@@ -143,14 +172,20 @@ def draw_chart(chart: Chart, size: tuple[int, int], *, mark: float | None = None
         draw.text((left - 4 * enlarge, at(0, place)[1]), label, fill=(70, 70, 70), font=small, anchor="rm")
     for place, label in chart.x_ticks:
         draw.line([at(place, 0), at(place, 1)], fill=(240, 240, 240), width=enlarge)
-        draw.text((at(place, 0)[0], bottom + 4 * enlarge), label, fill=(70, 70, 70), font=small, anchor="mt")
+        middle = min(at(place, 0)[0], width - small.getlength(label) / 2)
+        draw.text((middle, bottom + 4 * enlarge), label, fill=(70, 70, 70), font=small, anchor="mt")
+    if chart.guide:
+        place, label = chart.guide
+        draw.line([at(0, place), at(1, place)], fill=(140, 140, 140), width=enlarge)
+        x, y = at(0, place)
+        draw.text((x + 4 * enlarge, y), label, fill=(70, 70, 70), font=small, anchor="lb" if place < 0.8 else "lt")
     draw.line([at(0, 1), at(0, 0), at(1, 0)], fill=(110, 110, 110), width=enlarge)
     name_right = right
     for index, (name, line) in reversed(list(enumerate(chart.lines.items()))):
-        colour, places = COLOURS[index % len(COLOURS)], [at(*point) for point in line]
+        colour, places = COLOURS[index % len(COLOURS)], [at(*point) for point in line if point[0] <= until]
         if len(places) > 1:
             draw.line(places, fill=colour, width=2 * enlarge, joint="curve")
-        for x, y in places if chart.dots else []:
+        for x, y in places if chart.dots or len(places) == 1 else []:
             draw.ellipse((x - 2 * enlarge, y - 2 * enlarge, x + 2 * enlarge, y + 2 * enlarge), fill=colour)
         if len(chart.lines) > 1:
             draw.text((name_right, 2 * enlarge), name, fill=colour, font=large, anchor="ra")

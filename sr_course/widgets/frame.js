@@ -238,11 +238,11 @@ function makeChart({ title, lines, dots, guide, x, y }) {
   const reading = element("span", { class: "sr-chart-reading" });
   const caption = element("figcaption", {}, element("strong", {}, title), ...(lines.length > 1 ? names : []), reading);
   const labels = [...x.map((tick) => label(tick, "x")), ...y.map((tick) => label(tick, "y"))];
-  if (guide) labels.push(label(guide, "guide"));
+  if (guide) labels.push(label(guide, guide[0] < 0.8 ? "level" : "level sr-chart-below"));
   const plot = element("div", { class: "sr-chart-plot" }, svg, ...labels);
 
-  // The mark stands at `place`; what comes after `until` is not drawn.
-  function show(place, read, until = Infinity) {
+  // The mark stands at `place`; what comes after `until` is not drawn; `values` stand beside the names of the lines.
+  function show(place, read, { until = Infinity, values = [] } = {}) {
     lines.forEach(({ points }, index) => {
       const { line, rounds } = drawn[index];
       const known = points.filter(([right]) => right <= until);
@@ -251,7 +251,8 @@ function makeChart({ title, lines, dots, guide, x, y }) {
       rounds.setAttribute("d", marked ? known.map((point) => `M${at(point)}h0`).join("") : ""); // no length, but round ends
     });
     mark.setAttribute("d", `M${(1000 * place).toFixed(1)} 0V1000`);
-    reading.textContent = read;
+    names.forEach((node, index) => (node.textContent = [lines[index].name, values[index]].filter(Boolean).join(" ")));
+    reading.textContent = values.length > 0 ? "" : read;
     svg.setAttribute("aria-label", `${title}, curve: ${read}`);
   }
 
@@ -281,7 +282,7 @@ function seekInCharts({ on, root, slider, marks, moveTo }) {
 }
 
 // JupyterLab listens on the document before the widget does, and there C copies the cell and arrows leave it. So the
-// window is asked first: a plain letter or digit typed here goes no further, nor does Enter on a button.
+// window is asked first: a plain letter, digit or arrow typed here goes no further, nor does Enter on a button.
 function listenToKeys(on, root, takes) {
   on(
     window,
@@ -290,7 +291,8 @@ function listenToKeys(on, root, takes) {
       if (!event.composedPath().includes(root) || event.ctrlKey || event.metaKey || event.altKey) return;
       const used = takes({ key: event.key, code: event.code, target: event.composedPath()[0] });
       if (used) event.preventDefault();
-      if (used || event.key.length === 1 || (event.key === "Enter" && !event.shiftKey)) event.stopPropagation();
+      const own = used || event.key.length === 1 || event.key in MOVES || (event.key === "Enter" && !event.shiftKey);
+      if (own) event.stopPropagation();
     },
     { capture: true },
   );

@@ -87,3 +87,38 @@ def test_nothing_measured_is_an_empty_frame():
     chart = make_chart("Validation", {"psnr": Curve()}, step_axis(10))
     assert (chart.lines, chart.y_ticks) == ({"psnr": []}, [])
     assert draw_chart(chart, (200, 100), enlarge=2).size == (400, 200)
+
+
+def test_axis_reaches_what_it_is_told_to_and_the_guide():
+    curve = Curve(steps=(0, 10), values=(0.4, 0.6))
+    chart = make_chart("accuracy", {"a": curve}, step_axis(10), include=(0.0, 1.0), guide=(0.5, "chance"))
+    # 0 to 1 with a twentieth on either side: 0.5 in the middle, the curve 0.1 / 1.1 below and above it.
+    assert chart.guide == (0.5, "chance")
+    assert [y for _, y in chart.lines["a"]] == pytest.approx([0.5 - 0.1 / 1.1, 0.5 + 0.1 / 1.1], abs=1e-4)
+    above = make_chart("detail", {"a": curve}, step_axis(10), guide=(1.0, "truth"))
+    assert above.guide == (pytest.approx(1 - 1 / 22, abs=1e-4), "truth")
+    assert make_chart("pull", {"a": curve}, step_axis(10), log=True, include=(0.0,)).y_ticks[0] == (
+        pytest.approx(1 / 22, abs=1e-4),  # no logarithm reaches 0, so the axis is even
+        "0.0",
+    )
+
+
+def test_what_comes_later_is_not_drawn():
+    chart = make_chart("loss", {"l1": Curve(steps=(0, 50, 100), values=(1.0, 1.0, 1.0))}, step_axis(100))
+
+    def blue(until: float) -> np.ndarray:
+        pixels = np.asarray(draw_chart(chart, (300, 130), until=until)).astype(int)
+        return np.flatnonzero((np.abs(pixels - (0, 114, 178)).max(axis=-1) < 10).any(axis=0))
+
+    left, right = 42, 300 - 12
+    assert blue(1).max() >= right - 1
+    assert blue(0.5).max() == pytest.approx((left + right) / 2, abs=4)  # a dot is 4 px wide
+    assert blue(0.49).max() == pytest.approx(left, abs=4)
+    assert blue(0.49).size > 0  # a single point is a dot
+
+
+def test_labels_stay_inside_the_figure():
+    pixels = np.asarray(draw_chart(make_chart("t", {}, step_axis(1_000_000)), (200, 100)))
+    last = pixels[84:, 150:].min(axis=(0, 2)) < 128
+    assert last.any()
+    assert not last[-1]
