@@ -7,6 +7,9 @@ Each verb is one function that takes the parsed arguments and returns the exit s
 from __future__ import annotations
 
 import argparse
+import errno
+import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -37,21 +40,47 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit status: 0 done, 1 found wanting (`doctor`, `verify`), 2 could not be done."""
-    parser = build_parser()
-    arguments, unknown = parser.parse_known_args(argv)
-    if arguments.verb == "lab":
-        arguments.options = unknown  # JupyterLab knows them
-    elif unknown:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # letters that the terminal does not have are no reason to stop
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status: int = arguments.run(arguments)
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()  # here, where what goes wrong can still be said in a sentence
     except CourseError as error:
         print(f"sr-course: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("sr-course: stopped.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read the output has seen enough, such as `head`
+        _discard_output()
+        return 128 + 13  # what a shell says of a program that SIGPIPE has ended
+    except OSError as error:
+        if not error.filename and error.errno != errno.ENOSPC:
+            raise
+        if not error.filename:
+            _discard_output()
+        print(f"sr-course: {error.filename or 'writing failed'}: {error.strerror}.", file=sys.stderr)
+        return 2
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = build_parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if arguments.verb == "lab":
+        arguments.options = unknown  # JupyterLab knows them
+    elif unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    status: int = arguments.run(arguments)
     return status
+
+
+def _discard_output() -> None:
+    """Let what is still to be written go nowhere, so that Python does not complain at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _positive(text: str) -> int:
@@ -106,8 +135,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from sr_course.evaluation import evaluate, shipped_pairs
     from sr_course.metrics import named_protocol
 
-    protocol = named_protocol(arguments.protocol) if arguments.protocol else None
-    data, name = (arguments.data, None) if arguments.data else (shipped_pairs(), "the course's test photographs")
+    protocol = named_protocol(arguments.protocol) if arguments.protocol is not None else None
+    if arguments.data is None:
+        data, name = shipped_pairs(), "the course's test photographs"
+    elif arguments.data.strip():
+        data, name = arguments.data, None
+    else:
+        raise CourseError("--data is empty; name a folder, or leave --data out for the course's test photographs.")
     table = evaluate(arguments.model, data, scale=arguments.scale, protocol=protocol, name=name)
     print(table.to_json() if arguments.json else table.to_text())
     return 0
@@ -131,7 +165,7 @@ def _upscale(arguments: argparse.Namespace) -> int:
 
     network, overlap = load(arguments.model, arguments.scale), method(arguments.model).overlap
     width, height = upscale_file(
-        network, arguments.photo, arguments.out, arguments.scale, tile=arguments.tile, overlap=overlap
+        network, arguments.photo, arguments.out, arguments.scale, tile=arguments.tile, overlap=overlap, bar=True
     )
     print(f"{arguments.out}: {width}x{height}")
     return 0

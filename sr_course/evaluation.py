@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from torch import Tensor, nn
 
 from sr_course import images
 from sr_course.data.shipped import photos
+from sr_course.data.store import pictures_in
 from sr_course.degradations import bicubic_lr
 from sr_course.errors import DataError, ImageError
-from sr_course.metrics import MATLAB_Y, Protocol, psnr, ssim
+from sr_course.metrics import MATLAB_Y, SRCNN_DEMO, Protocol, psnr, ssim
 from sr_course.training.checkpoints import load_run
 from sr_course.zoo import load, method
 
@@ -53,7 +55,7 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A figure from a paper: the mean over a benchmark, and where it stands."""
+    """A figure from a paper: the mean over a benchmark, where it stands, and the protocol it was measured under."""
 
     model: str
     data: str
@@ -61,24 +63,26 @@ class Published:
     psnr: float
     ssim: float
     source: str
+    protocol: Protocol
 
 
 _KIM = "Kim et al. 2016 (VDSR), table 2"
+_KIM_SRCNN = f"{_KIM}; 9-5-5 on ImageNet"
 # The paper's bicubic has .8211 on Set5 and .7486 on Set14 where Kim et al. and this course have .8104 and .703.
 _LEDIG = "Ledig et al. 2017, table 2; its SSIM comes from another tool, daala, and runs higher"
 PUBLISHED = (
-    Published(model="bicubic", data="Set5", scale=2, psnr=33.66, ssim=0.9299, source=_KIM),
-    Published(model="bicubic", data="Set5", scale=3, psnr=30.39, ssim=0.8682, source=_KIM),
-    Published(model="bicubic", data="Set5", scale=4, psnr=28.42, ssim=0.8104, source=_KIM),
-    Published(model="bicubic", data="Set14", scale=2, psnr=30.24, ssim=0.8688, source=_KIM),
-    Published(model="bicubic", data="Set14", scale=3, psnr=27.55, ssim=0.7742, source=_KIM),
-    Published(model="bicubic", data="Set14", scale=4, psnr=26.00, ssim=0.7027, source=_KIM),
-    Published(model="srcnn", data="Set5", scale=4, psnr=30.48, ssim=0.8628, source=f"{_KIM}; 9-5-5 on ImageNet"),
-    Published(model="srcnn", data="Set14", scale=4, psnr=27.49, ssim=0.7503, source=f"{_KIM}; 9-5-5 on ImageNet"),
-    Published(model="srresnet", data="Set5", scale=4, psnr=32.05, ssim=0.9019, source=_LEDIG),
-    Published(model="srresnet", data="Set14", scale=4, psnr=28.49, ssim=0.8184, source=_LEDIG),
-    Published(model="srgan", data="Set5", scale=4, psnr=29.40, ssim=0.8472, source=_LEDIG),
-    Published(model="srgan", data="Set14", scale=4, psnr=26.02, ssim=0.7397, source=_LEDIG),
+    Published(model="bicubic", data="Set5", scale=2, psnr=33.66, ssim=0.9299, source=_KIM, protocol=SRCNN_DEMO),
+    Published(model="bicubic", data="Set5", scale=3, psnr=30.39, ssim=0.8682, source=_KIM, protocol=SRCNN_DEMO),
+    Published(model="bicubic", data="Set5", scale=4, psnr=28.42, ssim=0.8104, source=_KIM, protocol=SRCNN_DEMO),
+    Published(model="bicubic", data="Set14", scale=2, psnr=30.24, ssim=0.8688, source=_KIM, protocol=SRCNN_DEMO),
+    Published(model="bicubic", data="Set14", scale=3, psnr=27.55, ssim=0.7742, source=_KIM, protocol=SRCNN_DEMO),
+    Published(model="bicubic", data="Set14", scale=4, psnr=26.00, ssim=0.7027, source=_KIM, protocol=SRCNN_DEMO),
+    Published(model="srcnn", data="Set5", scale=4, psnr=30.48, ssim=0.8628, source=_KIM_SRCNN, protocol=SRCNN_DEMO),
+    Published(model="srcnn", data="Set14", scale=4, psnr=27.49, ssim=0.7503, source=_KIM_SRCNN, protocol=SRCNN_DEMO),
+    Published(model="srresnet", data="Set5", scale=4, psnr=32.05, ssim=0.9019, source=_LEDIG, protocol=MATLAB_Y),
+    Published(model="srresnet", data="Set14", scale=4, psnr=28.49, ssim=0.8184, source=_LEDIG, protocol=MATLAB_Y),
+    Published(model="srgan", data="Set5", scale=4, psnr=29.40, ssim=0.8472, source=_LEDIG, protocol=MATLAB_Y),
+    Published(model="srgan", data="Set14", scale=4, psnr=26.02, ssim=0.7397, source=_LEDIG, protocol=MATLAB_Y),
 )
 
 
@@ -104,7 +108,7 @@ class Table:
 
     @property
     def published(self) -> list[Published]:
-        """The figures that papers give for this method, data set and scale."""
+        """The figures that papers give for this method, data set and scale, whatever they were measured under."""
         wanted = (self.model, self.data.lower(), self.scale)
         return [row for row in PUBLISHED if (row.model, row.data.lower(), row.scale) == wanted]
 
@@ -116,16 +120,22 @@ class Table:
             f"{score.name:{width}}  {score.psnr:5.2f}  {score.ssim:.4f}{self._notes(score)}" for score in self.scores
         ]
         lines.append(f"{'mean':{width}}  {self.psnr:5.2f}  {self.ssim:.4f}")
-        lines += [f"published: {row.psnr:.2f} / {row.ssim:.4f}  ({row.source})" for row in self.published]
+        lines += [self._beside(row) for row in self.published]
         return "\n".join(lines)
 
     def to_json(self) -> str:
-        """Return one object with `model`, `data`, `scale`, `protocol`, `psnr`, `ssim`, `images`, `published`."""
+        """Return one object with `model`, `data`, `scale`, `protocol`, `psnr`, `ssim`, `images`, `published`.
+
+        A PSNR that is infinite, of equal pictures, is null: JSON has no number for it.
+        """
         pictures = [
-            {"name": s.name, "psnr": s.psnr, "ssim": s.ssim, "grey": s.grey, "official_lr": s.official_lr}
+            {"name": s.name, "psnr": _finite(s.psnr), "ssim": s.ssim, "grey": s.grey, "official_lr": s.official_lr}
             for s in self.scores
         ]
-        published = [{"psnr": row.psnr, "ssim": row.ssim, "source": row.source} for row in self.published]
+        published = [
+            {"psnr": row.psnr, "ssim": row.ssim, "source": row.source, "protocol": row.protocol.name}
+            for row in self.published
+        ]
         return json.dumps(
             {
                 "model": self.model,
@@ -133,13 +143,20 @@ class Table:
                 "scale": self.scale,
                 "protocol": self.protocol.name,
                 "protocol_in_words": str(self.protocol),
-                "psnr": self.psnr,
+                "psnr": _finite(self.psnr),
                 "ssim": self.ssim,
                 "images": pictures,
                 "published": published,
             },
             indent=2,
+            allow_nan=False,
         )
+
+    def _beside(self, row: Published) -> str:
+        """A published figure; where it was measured in another way, that is said, for the two do not compare."""
+        same = row.protocol.at_scale(self.scale) == self.protocol
+        under = "" if same else f", under another protocol, {row.protocol.name}"
+        return f"published{under}: {row.psnr:.2f} / {row.ssim:.4f}  ({row.source})"
 
     def _notes(self, score: Score) -> str:
         notes = []
@@ -201,24 +218,34 @@ def find_pairs(folder: str | os.PathLike[str], scale: int) -> list[Pair]:
     LR files are looked for in `LR_bicubic/X4/`, named as the truth or with `x4` behind its name.
 
     Raises:
-        DataError: no such folder, no pictures in it, or an LR folder that lacks the file of a ground truth.
+        DataError: no such folder, no pictures in it, one that may not be read, or an LR folder that lacks the file of a
+            ground truth.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder. Check the name; `sr-course data list` shows data sets.")
-    hr_folder = folder / "HR" if (folder / "HR").is_dir() else folder
-    truths = sorted(path for path in hr_folder.iterdir() if path.suffix.lower() in images.SUFFIXES)
-    if not truths:
-        raise DataError(f"{hr_folder}: holds no pictures ({', '.join(images.SUFFIXES)}). Name the folder they are in.")
-    lr_folder = folder / "LR_bicubic" / f"X{scale}"
-    if not lr_folder.is_dir():
-        return [Pair(name=truth.stem, hr=truth) for truth in truths]
-    return [Pair(name=truth.stem, hr=truth, lr=_official_lr(truth, lr_folder, scale)) for truth in truths]
+    try:
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder}: there is no such folder. Check the name; `sr-course data list` shows data sets."
+            )
+        truths = pictures_in(folder / "HR" if (folder / "HR").is_dir() else folder, deep=False)
+        lr_folder = folder / "LR_bicubic" / f"X{scale}"
+        if not lr_folder.is_dir():
+            return [Pair(name=truth.stem, hr=truth) for truth in truths]
+        return [Pair(name=truth.stem, hr=truth, lr=_official_lr(truth, lr_folder, scale)) for truth in truths]
+    except PermissionError as error:
+        closed = Path(error.filename).parent  # the folder that does not tell whether the file is there
+        raise DataError(
+            f"{closed}: this folder may not be read. Change its permissions, or name a copy of it."
+        ) from None
 
 
 def shipped_pairs(split: Literal["validation", "test"] = "test") -> list[Pair]:
     """Return the ground truths of the course's own photographs; their LR pictures are made when measured."""
     return [Pair(name=photo.name, hr=photo.path) for photo in photos(split)]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _official_lr(truth: Path, lr_folder: Path, scale: int) -> Path:

@@ -39,12 +39,25 @@ def read(path: str | os.PathLike[str]) -> Tensor:
     Raises:
         ImageError: no such file, not a picture, cut short, or over Pillow's limit of about 179 megapixels.
     """
-    return from_pil(_open(path))
+    image = _open(path)
+    with _told_of(path):
+        return from_pil(image)
 
 
 def read_pil(path: str | os.PathLike[str]) -> Image.Image:
     """Read a picture as `read` does, into an 8-bit RGB Pillow image: a quarter of the memory, for large pictures."""
-    return _rgb(_open(path))
+    image = _open(path)
+    with _told_of(path):
+        return _rgb(image)
+
+
+def is_picture_name(path: str | os.PathLike[str]) -> bool:
+    """Tell by its name whether a file of a folder is one of the pictures in it.
+
+    Hidden files are not, such as the `._photo.jpg` that macOS leaves beside `photo.jpg` on other disks.
+    """
+    path = Path(path)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def is_grey(path: str | os.PathLike[str]) -> bool:
@@ -78,8 +91,13 @@ def to_uint8(picture: Tensor) -> Tensor:
     """Round a picture in [0, 1] to 8 bits, halves upwards; values outside are cut off.
 
     Raises:
-        ImageError: a value is not a number: casting would hide that as black.
+        ImageError: a value is not a number: casting would hide that as black; or the picture is not of a float type.
     """
+    if not picture.is_floating_point():
+        raise ImageError(
+            f"the picture is of type {picture.dtype}, and the course's pictures are floats in [0, 1]; "
+            "divide levels of 0 to 255 by 255 first."
+        )
     if not torch.isfinite(picture).all():
         raise ImageError("the picture holds values that are not numbers (NaN or infinite); look at what made it.")
     return (picture.detach().clamp(0, 1) * 255 + 0.5).floor().to(torch.uint8)
@@ -89,7 +107,7 @@ def to_pil(picture: Tensor) -> Image.Image:
     """Turn one picture, `(1, C, H, W)` or `(C, H, W)` with C of 1 or 3, in [0, 1], into an 8-bit Pillow image.
 
     Raises:
-        ImageError: another shape, several pictures at once, or values that are not numbers.
+        ImageError: another shape, several pictures at once, no float type, or values that are not numbers.
     """
     single = picture[0] if picture.ndim == 4 and picture.shape[0] == 1 else picture
     if single.ndim != 3 or single.shape[0] not in (1, 3) or 0 in single.shape:
@@ -267,6 +285,15 @@ def _open(path: str | os.PathLike[str]) -> Image.Image:
     with _opened(path) as image:
         image.load()
         return ImageOps.exif_transpose(image)
+
+
+@contextmanager
+def _told_of(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file, where what is wrong shows only once its pixels are looked at."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
 
 
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:

@@ -10,10 +10,12 @@ import psutil
 import torch
 from PIL import Image
 from torch import nn
+from tqdm import tqdm
 
 from sr_course import images
 from sr_course.errors import ImageError
 
+_TILES_WORTH_A_BAR = 8
 _BYTES_PER_PIXEL = 4  # what Pillow takes for a pixel of RGB
 
 
@@ -25,6 +27,7 @@ def upscale(
     tile: int = 256,
     overlap: int = 16,
     device: str | torch.device = "cpu",
+    bar: bool = False,
 ) -> Image.Image:
     """Enlarge a picture tile by tile.
 
@@ -36,6 +39,7 @@ def upscale(
         overlap: source pixels that a step sees beyond its tile on each side; seams vanish where it is at least the
             network's reach.
         device: where the network runs.
+        bar: show on a terminal how many tiles are done.
 
     Returns:
         An 8-bit RGB image of `scale` times the size.
@@ -47,7 +51,9 @@ def upscale(
         raise ValueError(f"tile is {tile} and overlap {overlap}; give a tile of 1 pixel or more, an overlap from 0 on.")
     network = network.to(device).eval()
     result = Image.new("RGB", (picture.width * scale, picture.height * scale))
-    for left, top, right, bottom in _tiles(picture.width, picture.height, tile):
+    tiles = list(_tiles(picture.width, picture.height, tile))
+    silent = None if bar and len(tiles) >= _TILES_WORTH_A_BAR else True  # None: silent where there is no terminal
+    for left, top, right, bottom in tqdm(tiles, desc="enlarging", unit="tile", disable=silent, leave=False):
         seen = (max(left - overlap, 0), max(top - overlap, 0))
         seen_end = (min(right + overlap, picture.width), min(bottom + overlap, picture.height))
         with torch.inference_mode():
@@ -68,11 +74,12 @@ def upscale_file(
     overlap: int = 16,
     device: str | torch.device = "cpu",
     memory: int | None = None,
+    bar: bool = False,
 ) -> tuple[int, int]:
     """Enlarge the picture in a file into another file, whole or not at all.
 
     Args:
-        network, scale, tile, overlap, device: as in `upscale`.
+        network, scale, tile, overlap, device, bar: as in `upscale`.
         source: any picture that `images.read_pil` reads.
         target: where to, ending in .png, .jpg or .webp.
         memory: bytes that source and result together may take; half of what is free now unless told.
@@ -93,7 +100,7 @@ def upscale_file(
             f"{source}: {width}x{height} pixels enlarged {scale} times are {size[0] * size[1] / 1e6:,.0f} megapixels, "
             f"which need {needed / 1e9:.1f} GB; {memory / 1e9:.1f} GB may be used. Crop it, or take a smaller scale."
         )
-    result = upscale(network, images.read_pil(source), scale, tile=tile, overlap=overlap, device=device)
+    result = upscale(network, images.read_pil(source), scale, tile=tile, overlap=overlap, device=device, bar=bar)
     images.write(result, Path(target))
     return result.size
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -85,6 +86,106 @@ def test_evaluate_refuses(tmp_path):
     refused(sr_course("evaluate", "bicubic", "--data", tmp_path), "tiny.png", "fewer than the scale 4")
     refused(sr_course("evaluate", "nothing", "--data", tmp_path), "choose from bicubic")
     refused(sr_course("evaluate", "bicubic", "--data", tmp_path, "--protocol", "x"), "choose from matlab-y")
+
+
+def test_an_empty_name_is_not_the_shipped_set():
+    refused(sr_course("evaluate", "bicubic", "--data", ""), "--data is empty")
+    refused(sr_course("evaluate", "bicubic", "--protocol", ""), "choose from matlab-y")
+    refused(sr_course("data", "--catalog", "", "list"), "this catalog cannot be read")
+
+
+def test_a_folder_without_rights(tmp_path, noise):
+    """As a user without rights, also where the tests run as root: rights are given up once everything is imported."""
+    if sys.platform == "win32":
+        pytest.skip("rights are given in another way there")
+    code = """
+import os, sys
+from sr_course.cli import main
+from sr_course.data.store import pictures_in
+from sr_course.errors import DataError
+open_folder, *closed = sys.argv[1:]
+main(["evaluate", "bicubic", "--data", open_folder])
+print("warm", flush=True)
+if os.geteuid() == 0:
+    os.setuid(65534)
+for folder in closed:
+    assert main(["evaluate", "bicubic", "--data", folder]) == 2
+    try:
+        pictures_in(folder)
+    except DataError as error:
+        print(error, file=sys.stderr)
+"""
+    with tempfile.TemporaryDirectory() as base:  # not below tmp_path, where another user could not come at all
+        Path(base).chmod(0o755)
+        whole, unlisted, within = (Path(base) / name for name in ("whole", "unlisted", "within"))
+        for folder in (whole, unlisted, within / "HR"):
+            folder.mkdir(parents=True)
+            images.write(noise, folder / "0.png")
+        unlisted.chmod(0)
+        (within / "HR").chmod(0)
+        command = [sys.executable, "-c", code, whole, unlisted, within]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        unlisted.chmod(0o755)
+        (within / "HR").chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()
+    assert len(said) == 4
+    for lines, closed in ((said[:2], unlisted), (said[2:], within / "HR")):
+        assert lines[0].startswith(f"sr-course: {closed}: ")
+        assert lines[1].startswith(f"{closed}: ")
+        assert all("may not be read" in line for line in lines)
+
+
+def test_a_reader_that_has_seen_enough():
+    """`sr-course data list | head -1`, and a reader that is gone before the first line."""
+    command = [sys.executable, "-m", "sr_course", "data", "list"]
+    for lines in (0, 1):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            for _ in range(lines):
+                assert process.stdout.readline()
+            process.stdout.close()
+            assert process.stderr.read() == ""
+        assert process.returncode in (0, 141)  # 0 where all was written before the reader left
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_output_that_cannot_be_written():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "sr_course", "data", "list"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr == "sr-course: writing failed: No space left on device.\n"
+
+
+def test_names_that_the_terminal_cannot_write(tmp_path, noise):
+    folder = tmp_path / "größe"
+    folder.mkdir()
+    images.write(noise, folder / "übung.png")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    for options in ([], ["--json"]):
+        command = [sys.executable, "-m", "sr_course", "evaluate", "bicubic", "--data", folder, *options]
+        done = subprocess.run(command, capture_output=True, check=False, timeout=120, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert b"bung" in done.stdout.decode("ascii").encode()
+
+
+def test_a_large_picture_shows_how_far_it_is(tmp_path, noise):
+    """On a terminal, with the tiles counted; a small picture, or a log file, shows nothing."""
+    pty, termios = (pytest.importorskip(name, exc_type=ImportError) for name in ("pty", "termios"))
+    images.write(noise, tmp_path / "in.png")  # 56 x 40 pixels
+    for tile, shown in ((10, True), (40, False)):
+        watching, terminal = pty.openpty()
+        termios.tcsetwinsize(terminal, (24, 80))
+        command = [sys.executable, "-m", "sr_course", "upscale", tmp_path / "in.png", tmp_path / "out.png"]
+        done = subprocess.run([*command, "--tile", str(tile)], stdout=subprocess.PIPE, stderr=terminal, check=False)
+        os.write(terminal, b"end")
+        said = os.read(watching, 10_000)
+        os.close(terminal)
+        os.close(watching)
+        assert done.returncode == 0, said
+        assert (b"enlarging" in said and b"/24 " in said) == shown, said
+    silent = sr_course("upscale", tmp_path / "in.png", tmp_path / "out.png", "--tile", 10)
+    assert silent.stderr == ""
 
 
 def test_doctor_has_a_line_for_everything():

@@ -10,9 +10,11 @@ import torch
 from sr_course import images
 from sr_course.degradations import bicubic_lr
 from sr_course.errors import DataError, ImageError, ModelError
-from sr_course.evaluation import evaluate, find_pairs, shipped_pairs
+from sr_course.evaluation import Score, Table, evaluate, find_pairs, shipped_pairs
 from sr_course.metrics import MATLAB_Y, RGB, SRCNN_DEMO
 from sr_course.models.interpolation import Interpolation
+
+SCORE = Score(name="baby", psnr=30.0, ssim=0.9, grey=False, grey_as_luma=False, official_lr=True)
 
 
 @pytest.mark.parametrize(("scale", "psnr", "ssim"), [(2, 33.66, 0.9299), (3, 30.39, 0.8682), (4, 28.42, 0.8104)])
@@ -70,6 +72,45 @@ def test_json(tmp_path, noise):
     assert read["protocol"] == "rgb"
     assert [image["name"] for image in read["images"]] == ["0", "1"]
     assert read["psnr"] == pytest.approx(sum(image["psnr"] for image in read["images"]) / 2)
+
+
+def test_equal_pictures_have_no_number_in_json(tmp_path):
+    """JSON knows no infinity: what is infinite is null, and any reader can read it."""
+    grey = torch.full((1, 3, 24, 24), 0.4)
+    table = evaluate("nearest", folder_of(tmp_path, grey), scale=2, protocol=RGB)
+    assert table.psnr == float("inf")
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    read = json.loads(table.to_json(), parse_constant=refuse)
+    assert read["psnr"] is None
+    assert read["images"][0]["psnr"] is None
+    assert read["ssim"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("protocol", "other"), [(SRCNN_DEMO, False), (MATLAB_Y, True), (RGB, True)])
+def test_a_figure_from_another_protocol_is_called_that(protocol, other):
+    """Kim et al. measured bicubic with SRCNN's demo code: the protocol under which their figure is met here."""
+    table = Table(model="bicubic", data="Set5", scale=4, protocol=protocol.at_scale(4), scores=[SCORE])
+    assert ("published: 28.42 / 0.8104" in table.to_text()) != other
+    assert ("published, under another protocol, srcnn-demo: 28.42 / 0.8104" in table.to_text()) == other
+    assert [row["protocol"] for row in json.loads(table.to_json())["published"]] == ["srcnn-demo"]
+
+
+def test_a_border_of_another_width_is_another_protocol():
+    table = Table(model="srgan", data="Set5", scale=4, protocol=MATLAB_Y.at_scale(8), scores=[SCORE])
+    assert "published, under another protocol, matlab-y: 29.40" in table.to_text()
+
+
+def test_hidden_files_are_no_pictures(tmp_path, noise):
+    """macOS leaves `._photo.png` beside `photo.png` on other disks: the same ending, and no picture."""
+    folder_of(tmp_path, noise)
+    (tmp_path / "._0.png").write_bytes(b"\x00\x05\x16\x07")
+    assert [pair.name for pair in find_pairs(tmp_path, 2)] == ["0"]
+    (tmp_path / "0.png").unlink()
+    with pytest.raises(DataError, match="holds no pictures"):
+        find_pairs(tmp_path, 2)
 
 
 def test_lr_that_does_not_match(tmp_path, noise):

@@ -215,6 +215,25 @@ def test_what_is_not_one_picture(shape):
         images.to_pil(torch.zeros(shape))
 
 
+@pytest.mark.parametrize(("image", "says"), [
+    (Image.new("F", (4, 4), 0.5), "floating-point pictures"),
+    (Image.fromarray(np.array([[0, 70_000]], dtype=np.int32)), "not within 16 bits"),
+])  # fmt: skip
+def test_levels_without_a_meaning_name_the_file(tmp_path, image, says):
+    path = saved(tmp_path, image, "measured.tif")
+    for read in (images.read, images.read_pil):
+        with pytest.raises(ImageError, match=rf"measured\.tif: .*{says}") as caught:
+            read(path)
+        assert str(caught.value).count("measured.tif") == 1
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int64, torch.bool])
+def test_whole_numbers_are_not_a_picture(tmp_path, noise, kind):
+    with pytest.raises(ImageError, match="floats in \\[0, 1\\]; divide"):
+        images.write((255 * noise).to(kind), tmp_path / "out.png")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_modcrop():
     assert images.modcrop(torch.zeros(1, 3, 11, 14), 4).shape == (1, 3, 8, 12)
     with pytest.raises(ImageError, match="14x3 pixels are fewer than the scale 4"):

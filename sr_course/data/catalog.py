@@ -83,7 +83,7 @@ def load_catalog(path: str | os.PathLike[str] | None = None) -> dict[str, Entry]
     Raises:
         DataError: the file is missing, is not TOML, or an entry lacks something; the entry and the field are named.
     """
-    path = Path(path) if path else shipped_folder() / "catalog.toml"
+    path = Path(path) if path is not None else shipped_folder() / "catalog.toml"
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -103,11 +103,12 @@ def find_entry(catalog: dict[str, Entry], name: str) -> Entry:
     """Return the entry of that name.
 
     Raises:
-        DataError: there is none; the nearest names are given.
+        DataError: there is none; those that hold it are given, such as `benchmark` for Set5, or the nearest names.
     """
     if name in catalog:
         return catalog[name]
-    near = difflib.get_close_matches(name, catalog, n=3, cutoff=0.4) or list(catalog)
+    holding = [entry.name for entry in catalog.values() if name.lower() in re.findall(r"\w+", entry.title.lower())]
+    near = holding or difflib.get_close_matches(name.lower(), catalog, n=3, cutoff=0.4) or list(catalog)
     raise DataError(f"{name}: no data set of that name. Did you mean {' or '.join(near)}? See `sr-course data list`.")
 
 

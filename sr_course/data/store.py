@@ -83,19 +83,39 @@ def open_data(data: str, reduce: Sequence[int] = ()) -> PatchStore:
     return open_store(pictures_in(data), reduce=tuple(reduce) or (1,))
 
 
-def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
-    """List the picture files of a folder by name, those of folders within it too.
+def pictures_in(folder: str | os.PathLike[str], *, deep: bool = True) -> list[Path]:
+    """List the picture files of a folder by name; hidden files and folders are left out.
+
+    Args:
+        folder: where to look.
+        deep: look into the folders within it too.
 
     Raises:
-        DataError: no such folder, or no pictures in it.
+        DataError: no such folder, no pictures in it, or one that may not be read.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder of pictures. Check the name.")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in images.SUFFIXES and path.is_file())
+    found = []
+    try:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: there is no such folder of pictures. Check the name.")
+        for place, folders, names in os.walk(folder, onerror=_refuse):
+            folders[:] = [name for name in folders if deep and not name.startswith(".")]
+            found += [path for path in map(Path(place).joinpath, names) if _is_picture(path)]
+    except PermissionError as error:
+        raise DataError(
+            f"{error.filename}: this folder may not be read. Change its permissions, or name a copy of it."
+        ) from None
     if not found:
         raise DataError(f"{folder}: holds no pictures ({', '.join(images.SUFFIXES)}). Name the folder they are in.")
-    return found
+    return sorted(found)
+
+
+def _is_picture(path: Path) -> bool:
+    return images.is_picture_name(path) and path.is_file()
+
+
+def _refuse(error: OSError) -> None:
+    raise error
 
 
 def open_store(files: Sequence[Path], *, reduce: Sequence[int] = (1,), folder: Path | None = None) -> PatchStore:

@@ -70,8 +70,8 @@ def check_area_average(area_average: Callable[[Tensor, int], Any]) -> None:
             came = area_average(torch.tensor(values), n)
         except Exception as error:  # the learner's code may fail in any way
             return _AREA_AVERAGE.failed(error)
-        if missing(came):
-            return _AREA_AVERAGE.unsolved()
+        if _AREA_AVERAGE.nothing(came):
+            return None
         expected = [sum(values[start : start + n]) / n for start in range(0, len(values), n)]
         given = _numbers(came)
         if given is None or not _near(given, expected):
@@ -88,8 +88,8 @@ def check_cubic_a(cubic_a: Callable[[Any, float], Any]) -> None:
             came = _at_each(cubic_a, distances, a)
         except Exception as error:  # the learner's code may fail in any way
             return _CUBIC_A.failed(error)
-        if missing(came):
-            return _CUBIC_A.unsolved()
+        if _CUBIC_A.nothing(came):
+            return None
         expected = cubic(a).weight(torch.tensor(distances, dtype=torch.float64)).tolist()
         given = _numbers(came)
         if given is None or len(given) != len(distances):
@@ -117,8 +117,8 @@ def check_psnr_y(psnr_y: Callable[[Tensor, Tensor, int], Any]) -> None:
             came = psnr_y(sr.clone(), hr.clone(), border)
         except Exception as problem:  # the learner's code may fail in any way
             return _PSNR_Y.failed(problem)
-        if missing(came):
-            return _PSNR_Y.unsolved()
+        if _PSNR_Y.nothing(came):
+            return None
         right = psnr(sr, hr, _luma(border)).item()
         given = _numbers(came)
         if given is None or len(given) != 1:

@@ -39,11 +39,22 @@ class Exercise:
         """Say that there is nothing to check yet."""
         print(f"Exercise {self.number}: not solved yet.")
 
+    def nothing(self, came: Any) -> bool:
+        """Tell whether what the learner's function gives is nothing to check, and say so.
+
+        The placeholder `...` is an exercise not begun; None comes of a `return` forgotten, a wrong try like any other.
+        """
+        if came is ...:
+            self.unsolved()
+        elif came is None:
+            self.wrong("a result", "nothing (None): a function gives back what stands behind `return`")
+        return came is ... or came is None
+
     def failed(self, error: Exception) -> None:
         """Say that the learner's code stopped with an error; that is a wrong try like any other."""
         self.wrong("a result", f"an error, {type(error).__name__}: {error}")
 
 
 def missing(answer: Any) -> bool:
-    """Tell whether an answer is still the placeholder `...` or nothing at all."""
+    """Tell whether a value is still the placeholder `...` or nothing at all; for functions see `Exercise.nothing`."""
     return answer is ... or answer is None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sr_course.data.pairs import Batch
-from sr_course.lessons.checks import Exercise, missing
+from sr_course.lessons.checks import Exercise
 from sr_course.models.srcnn import SRCNN
 from sr_course.resample import imresize
 
@@ -71,8 +71,8 @@ def check_parameters(parameters: Callable[[Sequence[int], Sequence[int]], Any]) 
             came = parameters(kernel_sizes, channels)
         except Exception as error:  # the learner's code may fail in any way
             return _PARAMETERS.failed(error)
-        if missing(came):
-            return _PARAMETERS.unsolved()
+        if _PARAMETERS.nothing(came):
+            return None
         network = _network(kernel_sizes, channels)
         right = sum(weight.numel() for weight in network.parameters())
         given = _number(came)
@@ -97,8 +97,8 @@ def check_forward(forward: Callable[[Tensor, Layers], Any]) -> None:
             came = forward(luma.clone(), copy.deepcopy(layers))
         except Exception as error:  # the learner's code may fail in any way
             return _FORWARD.failed(error)
-        if missing(came):
-            return _FORWARD.unsolved()
+        if _FORWARD.nothing(came):
+            return None
         if not isinstance(came, Tensor) or came.shape != right.shape:
             return _FORWARD.wrong(f"a tensor of shape {tuple(right.shape)}", _shown(came))
         off = (came.detach() - right).abs()
@@ -127,8 +127,8 @@ def check_step(step: Step) -> None:
             aligned = step(network, still, copied)
         except Exception as error:  # the learner's code may fail in any way
             return _STEP.failed(error)
-        if missing(first) or missing(aligned):
-            return _STEP.unsolved()
+        if _STEP.nothing(first) or _STEP.nothing(aligned):
+            return None
         far, near = _number(first), _number(aligned)
         if far is None or near is None:
             return _STEP.wrong("the loss as a number", _shown(aligned))
@@ -155,8 +155,8 @@ def check_field(field: Callable[[SRCNN], Any]) -> None:
             came = field(_network(kernel_sizes))
         except Exception as error:  # the learner's code may fail in any way
             return _FIELD.failed(error)
-        if missing(came):
-            return _FIELD.unsolved()
+        if _FIELD.nothing(came):
+            return None
         given = _number(came)
         if given != right:
             shown = repr(came) if given is None else f"{given:g}"

@@ -169,3 +169,12 @@ def test_a_missing_catalog_and_one_that_is_no_toml_are_named(tmp_path):
 def test_a_misspelt_name_gets_a_suggestion():
     with pytest.raises(DataError, match=r"div2k-train: no data set of that name.*div2k-train-hr"):
         find_entry(load_catalog(), "div2k-train")
+
+
+@pytest.mark.parametrize(("asked", "held"), [
+    ("set5", "benchmark or lapsrn-test"), ("Urban100", "benchmark or lapsrn-test"), ("manga109", "lapsrn-test"),
+    ("general100", "lapsrn-train"),
+])  # fmt: skip
+def test_a_set_within_a_download_is_found(asked, held):
+    with pytest.raises(DataError, match=f"no data set of that name. Did you mean {held}[?]"):
+        find_entry(load_catalog(), asked)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sr_course.data import store as store_module
 from sr_course.data.shipped import SHIPPED, photos
-from sr_course.data.store import open_data, open_store
+from sr_course.data.store import open_data, open_store, pictures_in
 from sr_course.errors import DataError, ImageError
 
 
@@ -46,6 +46,14 @@ def test_pictures_are_stored_as_they_are(folder):
     assert [picture.name for picture in store.pictures] == ["a", "b", "c"]
     for index, name in enumerate(("a.png", "b.png", "deeper/c.png")):
         np.testing.assert_array_equal(store.picture(index), pixels_of(folder / name))
+
+
+def test_hidden_files_and_folders_are_left_out(folder):
+    (folder / "._a.png").write_bytes(b"\x00\x05\x16\x07")  # as macOS leaves them on other disks
+    (folder / ".thumbnails").mkdir()
+    (folder / ".thumbnails" / "a.png").write_bytes((folder / "a.png").read_bytes())
+    assert pictures_in(folder) == [folder / "a.png", folder / "b.png", folder / "deeper" / "c.png"]
+    assert pictures_in(folder, deep=False) == [folder / "a.png", folder / "b.png"]
 
 
 def test_reduced_pictures_are_matlabs(set5):

@@ -345,16 +345,28 @@ def test_wrong_fields(field, words, capsys):
 # All -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stub", [..., None])
-def test_unsolved(stub, capsys):
+def test_unsolved(capsys):
     checks = {
-        "2.1": (srcnn.check_parameters, lambda kernel_sizes, channels: stub),
-        "2.2": (srcnn.check_forward, lambda luma, layers: stub),
-        "2.3": (srcnn.check_step, lambda network, optimizer, batch: stub),
-        "2.4": (srcnn.check_field, lambda network: stub),
+        "2.1": (srcnn.check_parameters, lambda kernel_sizes, channels: ...),
+        "2.2": (srcnn.check_forward, lambda luma, layers: ...),
+        "2.3": (srcnn.check_step, lambda network, optimizer, batch: ...),
+        "2.4": (srcnn.check_field, lambda network: ...),
     }
     for number, (check, answer) in checks.items():
         assert said_by(check, answer, capsys) == f"Exercise {number}: not solved yet.\n"
+
+
+def test_nothing_returned_is_a_wrong_try(capsys):
+    checks = {
+        "2.1": (srcnn.check_parameters, lambda kernel_sizes, channels: None),
+        "2.2": (srcnn.check_forward, lambda luma, layers: None),
+        "2.3": (srcnn.check_step, lambda network, optimizer, batch: None),
+        "2.4": (srcnn.check_field, lambda network: None),
+    }
+    for number, (check, answer) in checks.items():
+        said = said_by(check, answer, capsys)
+        assert said.startswith(f"Exercise {number}: not yet.")
+        assert is_wrong(said, "nothing (None)", "`return`")
 
 
 @pytest.mark.parametrize(

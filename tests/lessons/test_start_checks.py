@@ -37,9 +37,20 @@ def test_wrong(share, came, capsys):
     assert "Hint 1" in said
 
 
-@pytest.mark.parametrize("share", [lambda s: ..., lambda s: None])
-def test_unsolved(share, capsys):
-    start.check_share(share)
+def test_nothing_returned_is_a_wrong_try(capsys):
+    def forgotten(scale):
+        1 / scale**2
+
+    for hint in ("Hint 1", "Hint 2", "The answer: return 1 / scale**2"):
+        start.check_share(forgotten)
+        said = capsys.readouterr().out
+        assert "not yet. Expected a result; your answer gives nothing (None)" in said
+        assert "`return`" in said
+        assert hint in said
+
+
+def test_unsolved(capsys):
+    start.check_share(lambda scale: ...)
     assert capsys.readouterr().out == "Exercise 0.1: not solved yet.\n"
 
 
