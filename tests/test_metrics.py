@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from skimage.metrics import structural_similarity
 
-from sr_course import images, metrics
-from sr_course.data.shipped import photo
+from sr_course import images, metrics, zoo
+from sr_course.data.shipped import photo, photos
+from sr_course.degradations import bicubic_lr
 from sr_course.errors import ModelError
 from sr_course.features import VGGFeatures
 from sr_course.metrics import (
@@ -24,6 +27,7 @@ from sr_course.metrics import (
     RGB,
     SRCNN_DEMO,
     Protocol,
+    interval,
     lpips,
     perceptual_distance,
     psnr,
@@ -287,3 +291,53 @@ def test_lpips_is_put_together_as_its_paper_says(downloads):
     assert layer == 5
     torch.testing.assert_close(lpips(sr, hr), expected, rtol=1e-3, atol=1e-6)
     torch.testing.assert_close(lpips(hr, hr), torch.zeros(2))
+
+
+# Over pictures.
+
+
+def test_an_interval_holds_the_mean_as_often_as_it_says():
+    """Of 400 dozens of pictures 95 in 100; plain percentiles of such draws would hold it in 91."""
+    random = np.random.default_rng(0)
+    bounds = [interval(torch.from_numpy(random.normal(3, 2, size=12))) for _ in range(400)]
+    assert 0.92 < np.mean([low < 3 < high for low, high in bounds]) < 0.98
+
+
+def test_an_interval_is_students_where_the_figures_are_normal():
+    values = stats.norm.ppf((np.arange(40) + 0.5) / 40)
+    expected = stats.t.interval(0.95, 39, loc=values.mean(), scale=values.std(ddof=1) / 40**0.5)
+    assert interval(torch.from_numpy(values)) == pytest.approx(expected, rel=0.1)
+    assert interval(torch.from_numpy(values)) == interval(torch.from_numpy(values))
+    narrow = interval(torch.from_numpy(values), confidence=0.5)
+    assert expected[0] < narrow[0] < 0 < narrow[1] < expected[1]
+
+
+def test_an_interval_of_equal_figures():
+    assert interval(torch.full((5,), 2.0)) == (2.0, 2.0)
+    low, high = interval(torch.arange(5))
+    assert low < 2 < high
+
+
+@pytest.mark.parametrize("values", [torch.ones(4), torch.ones(5, 5), torch.tensor([1.0, 2, 3, 4, math.inf])])
+def test_an_interval_of_too_little(values):
+    with pytest.raises(ValueError, match="five pictures or more"):
+        interval(values)
+
+
+@pytest.mark.skipif("SR_COURSE_LONG_TESTS" not in os.environ, reason="minutes; set SR_COURSE_LONG_TESTS to run")
+def test_the_better_number_and_the_nearer_picture_are_two_things():
+    """On the course's test photographs SRResNet has the better PSNR, SRGAN the smaller distance in the eyes of VGG."""
+    figures = {"srresnet": [], "srgan": []}
+    for name, rows in figures.items():
+        network = zoo.load(name)
+        for one in photos("test"):
+            hr = images.read(one.path)
+            with torch.inference_mode():
+                sr = network(bicubic_lr(hr, 4)).clamp(0, 1)
+                rows.append([psnr(sr, hr).item(), perceptual_distance(sr, hr).item()])
+    better = torch.tensor(figures["srresnet"]) - torch.tensor(figures["srgan"])
+    by_pixels, by_features = interval(better[:, 0]), interval(better[:, 1])
+    print(f"PSNR of SRResNet over SRGAN: {better[:, 0].mean():.2f} dB, {by_pixels[0]:.2f} to {by_pixels[1]:.2f}")
+    print(f"distance: {better[:, 1].mean():.4f}, {by_features[0]:.4f} to {by_features[1]:.4f}")
+    assert by_pixels[0] > 1
+    assert by_features[0] > 0

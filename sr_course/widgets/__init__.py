@@ -1,5 +1,6 @@
 """The widgets of the lessons, one file each, its front-end file beside it."""
 
+from sr_course.widgets.blind_choice import BlindChoice, Pair, read_choices, wilson_interval
 from sr_course.widgets.compare import CompareSlider
 from sr_course.widgets.gan_dashboard import Case, GanDashboard
 from sr_course.widgets.gan_stepper import GanStepper
@@ -7,4 +8,16 @@ from sr_course.widgets.live_curve import LiveCurve
 from sr_course.widgets.resample_bench import ResampleBench
 from sr_course.widgets.scrubber import TrainingScrubber
 
-__all__ = ["Case", "CompareSlider", "GanDashboard", "GanStepper", "LiveCurve", "ResampleBench", "TrainingScrubber"]
+__all__ = [
+    "BlindChoice",
+    "Case",
+    "CompareSlider",
+    "GanDashboard",
+    "GanStepper",
+    "LiveCurve",
+    "Pair",
+    "ResampleBench",
+    "TrainingScrubber",
+    "read_choices",
+    "wilson_interval",
+]

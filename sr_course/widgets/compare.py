@@ -84,7 +84,7 @@ class CompareSlider(Still, anywidget.AnyWidget):
                 f"CompareSlider got {len(pictures)} picture{'' if len(pictures) == 1 else 's'}; "
                 f"give 2 to {MOST_PICTURES}, each with its label: CompareSlider({{'bicubic': a, 'truth': b}})."
             )
-        images = {label: _to_image(label, picture) for label, picture in pictures.items()}
+        images = {label: to_image(label, picture) for label, picture in pictures.items()}
         _check_shapes(images)
         original = _largest(images.values())
         encoded, self._images = _encode(images)
@@ -202,7 +202,12 @@ def visible(zoom: float, center: Sequence[float]) -> tuple[float, float, float, 
     return x - half, y - half, x + half, y + half
 
 
-def _to_image(label: object, picture: object) -> Image.Image:
+def to_image(label: object, picture: object) -> Image.Image:
+    """Return a picture as an image, which is a copy.
+
+    Raises:
+        ImageError: it is no picture, or has values outside [0, 1]; names the label.
+    """
     if not isinstance(label, str) or not label.strip():
         raise ImageError(f"the label {label!r} is not a name; give each picture a short text as its key.")
     try:
