@@ -169,7 +169,7 @@ def test_a_pixel_of_rounding_between_the_sizes_is_no_other_shape():
         ({str(index): plain(RED) for index in range(10)}, "10 pictures"),
         ({"a": plain(RED), "high": torch.full((1, 3, 8, 80), 1.5)}, "'high': its values run from 1.5 to 1.5"),
         ({"a": plain(RED), "low": torch.full((1, 3, 8, 80), -0.01)}, "'low': its values run from -0.01 to -0.01"),
-        ({"a": plain(RED), "bytes": torch.full((1, 3, 8, 80), 255)}, "divide 0..255 by 255"),
+        ({"a": plain(RED), "bytes": torch.full((1, 3, 8, 80), 255)}, "divide levels of 0 to 255 by 255"),
         (
             {"a": plain(RED), "nan": torch.full((1, 3, 8, 80), float("nan"))},
             "'nan': the picture holds values that are not",
