@@ -58,12 +58,12 @@ store = open_data("shipped")  # the training photographs
 for name in ("red_panda", "charminar", "worms_cathedral"):
     print(photo(name).credit.split(" (")[0])
 
+
 # %% [markdown]
 # ## Deep, with skips
 #
-# SRCNN has 3 convolutions, SRResNet 37. Why did nobody simply stack 37 before? Here is a small stack to try it: sixteen
-# blocks of two convolutions. With **skips**, a block *adds* what it computes to what came in; without, it replaces it.
-
+# SRCNN has 3 convolutions, SRResNet 37. Why did nobody stack 37 before? Here are sixteen blocks of two. With **skips**, a
+# block *adds* what it computes to what came in; without, it replaces it.
 
 # %%
 class Stack(nn.Module):
@@ -90,10 +90,11 @@ class Stack(nn.Module):
 
 # %%
 luma_pairs = Pairs(store, scale=4, hr_crop=48, channel="y")
+fresh = luma_pairs.batch(1000, range(64))
 
 
 def train(stack, steps=100):
-    """Train; return the gradient's norm at each block in the first step, and the loss of the last."""
+    """Train; return the gradient's norm at each block in the first step, and the loss on fresh crops at the end."""
     optimizer = torch.optim.Adam(stack.parameters(), lr=1e-3)
     for step in range(steps):
         batch = luma_pairs.batch(step, range(8))
@@ -103,7 +104,8 @@ def train(stack, steps=100):
         if step == 0:
             norms = [block[0].weight.grad.norm().item() for block in stack.blocks]
         optimizer.step()
-    return norms, loss.item()
+    with torch.no_grad():
+        return norms, F.mse_loss(stack(fresh.lr), fresh.hr).item()
 
 
 # %% tags=["nbval-rtol=0.3"]
@@ -115,25 +117,25 @@ for weight in larger.parameters():
 with figure("Gradient by block: level with skips, falling steeply without", size=(6, 2.6)) as ax:
     for name, stack in {"no skips": plain, "larger weights": larger, "skips": skips}.items():
         norms, loss = train(stack)
-        print(f"{name:15} gradient at block 1 {norms[0]:.0e}, at 16 {norms[-1]:.0e}; loss after 100 steps {loss:.3f}")
+        print(f"{name:15} gradient at block 1 {norms[0]:.0e}, at 16 {norms[-1]:.0e}; loss after 100 steps {loss:.4f}")
         ax.semilogy(range(1, 17), norms, "o-", ms=3, label=name)
     ax.set(xlabel="block", ylabel="gradient norm, first step")
     ax.legend()
-print(f"one even grey has a loss of {luma_pairs.batch(99, range(8)).hr.var():.3f}")
+print(f"one even grey has a loss of {fresh.hr.var():.4f}")
 
 # %% [markdown]
-# Without skips, the first block gets nothing to learn from, and the stack has learned one even grey. Larger first weights
-# (lesson 2) mend the size of the gradient, yet after 100 steps the stack is hardly better. He et al. (2016) met this with
-# photographs to classify: beyond some depth a plain network trains worse, even when its gradients are healthy.
+# Without skips, the first block gets nothing to learn from, and the stack paints one even grey. Larger first weights
+# (lesson 2) mend the gradient; the stack still lags behind. He et al. (2016) met this in classifying photographs: beyond
+# some depth a plain network trains worse, though its gradients are healthy.
 #
-# A skip changes two things. The slope of x + f(x) is 1 + f′(x), so the gradient always finds a way through the 1. And a
-# block that does nothing hands the picture on: the network begins near "change nothing" and learns only what is missing,
-# the **residual**. SRResNet has a short skip around each block and a long one around all of them.
+# A skip does two things. The slope of x + f(x) is 1 + f′(x), so the gradient always finds a way through the 1. And the
+# block need only learn what is missing, the **residual**. SRResNet has a short skip around each block and a long one around
+# all of them.
 #
 # ## Enlarge late: sub-pixel convolution
 #
-# SRCNN works on the enlarged picture. SRResNet works on the small one, where everything costs a sixteenth, and enlarges at
-# the end. A convolution makes four maps; the **pixel shuffle** lays each four values out as a square:
+# SRCNN works on the enlarged picture. SRResNet works on the small one, at a sixteenth of the cost, and enlarges at the end:
+# a convolution makes four maps, and the **pixel shuffle** lays each four values out as a square.
 #
 # ```
 # four maps of 2 x 2                              one of 4 x 4
@@ -157,8 +159,8 @@ for row in by_hand[0, 0].int().tolist():
 # %% [markdown]
 # No value is computed, they are only moved: all learning is in the convolution before.
 #
-# The older way is the **transposed convolution**. Each pixel of the small picture stamps its kernel, times its value, onto
-# the large one; where stamps overlap, they add up.
+# The older way is the **transposed convolution**: each pixel stamps its kernel, times its value, onto the large picture, and
+# where stamps overlap they add up.
 #
 # **Predict.** A white picture, 4 x 4 ones. The kernel is 3 x 3 ones, the stamps are 2 pixels apart. Is the result even?
 
@@ -169,8 +171,8 @@ for size, padding in ((3, 0), (4, 1)):
 
 # %% [markdown]
 # With 3 x 3 the overlap alternates, 2, 4, 2, 4: a **checkerboard**, even of equal weights (Odena et al. 2016). With 4 x 4
-# every pixel gets as many stamps. But what if the weights are random, as at the start of a training? A checkerboard is a
-# wave with a period of two pixels, so look at the rim of the spectrum.
+# all get as many stamps. But what if the weights are random, as at the start of a training? A checkerboard is a wave with a
+# period of two pixels: look at the rim of the spectrum.
 #
 # **Predict.** Which of four first stages shows a checkerboard: transposed 3 x 3, transposed 4 x 4, sub-pixel, sub-pixel
 # with ICNR? **ICNR** (Aitken et al. 2017) gives the four kernels of a square the same weights to begin with.
@@ -178,7 +180,7 @@ for size, padding in ((3, 0), (4, 1)):
 # %%
 from sr_course.models.srresnet import icnr_
 
-small = images.luma(bicubic_lr(panda["original"], 4))  # (1, 1, 90, 120)
+small = images.luma(bicubic_lr(panda["original"], 4))[..., 15:105]  # (1, 1, 90, 90)
 
 
 def sub_pixel(icnr):
@@ -200,22 +202,21 @@ pictures, spectra = {}, {}
 for name, stage in stages.items():
     torch.manual_seed(1)
     energy = 0
-    for _ in range(20):  # twenty draws of weights
-        with torch.no_grad():
-            picture = stage()(small)[..., 8:-8, 8:-8]
+    for _ in range(20):  # draws of weights
+        picture = stage()(small)[..., 8:-8, 8:-8].detach()
         picture = (picture - picture.mean()) / picture.std()
         energy = energy + torch.fft.fft2(picture).abs().square() / picture.numel() ** 2 / 20
-    pictures[name] = (0.5 + picture[..., 32:96, 60:146] / 5).clamp(0, 1)
-    down, across = (side // 2 for side in energy.shape[-2:])
-    rim = energy[..., down, 0] + energy[..., 0, across] + energy[..., down, across]
+    pictures[name] = (0.5 + picture[..., 24:106, 10:92] / 5).clamp(0, 1)
+    half = energy.shape[-1] // 2
+    rim = energy[..., half, 0] + energy[..., 0, half] + energy[..., half, half]
     print(f"{name:17} waves of period 2 hold {100 * rim.item():4.1f}% of the energy")
-    spectra[f"{name}: spectrum"] = (1 + (torch.fft.fftshift(energy) + 1e-9).log10() / 8).clamp(0, 1)
+    spectra[f"spectrum {len(spectra) + 1}"] = (1 + (torch.fft.fftshift(energy) + 1e-9).log10() / 8).clamp(0, 1)
 show({**pictures, **spectra}, columns=4,
-     alt="An eye enlarged by four fresh stages: a fine grid and bright dots at the rim of the spectrum, but not with ICNR")
+     alt="An eye enlarged by four fresh stages: a grid, and a spectrum that is bright at its rim too, but not with ICNR")
 
 # %% [markdown]
-# All but the last. Sub-pixel convolution has no uneven overlap, so training can remove its checkerboard; ICNR never draws
-# it. Look for the dots at the rim: half of them above, half at the left.
+# All but the last. In the first three the bright middle of the spectrum comes back at the rim. Sub-pixel convolution has no
+# uneven overlap, so training can remove its checkerboard; ICNR never draws it.
 #
 # ## Batch norm, briefly
 #
@@ -239,8 +240,7 @@ for name, result in {"training": in_training, "evaluation": in_evaluation}.items
 
 # %% [markdown]
 # One layer, two behaviours. In training, a picture's result depends on its neighbours in the batch; in evaluation, on
-# running means that may still lag. Forgetting `eval()` is a classic bug. SRGAN has batch norm everywhere; ESRGAN (lesson 5)
-# removed it.
+# running means that may lag. Forgetting `eval()` is a classic bug. ESRGAN (lesson 5) does without batch norm.
 #
 # ## Why squared error blurs
 #
@@ -307,20 +307,18 @@ stepper
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# (a) All samples gather where D is highest, D learns that this place is false, and they jump to the other bump: **mode
-# collapse**, and the chase that follows. (b) The samples come to cover both bumps. D nears one half everywhere, its loss
+# (a) All samples gather where D is highest, D learns that this place is false, and they hop on, in the end to the other
+# bump: **mode collapse**, and a chase. (b) The samples come to cover both bumps. D nears one half everywhere, its loss
 # 2·ln 2 = 1.39: it can only guess. A GAN's loss does not fall when all goes well.
 #
 # </details>
 #
-# **Task 2.** `GanStepper(data="one bump", generator="line", discriminator="parabola", loss="saturating",
-# learning_rate=0.3)`: take the discriminator 100 steps ahead and compare the pull of the two losses. Which one would you
-# train with?
+# **Task 2.** Set one bump, generator line, discriminator parabola. Take the discriminator 100 steps ahead, then compare the
+# pull of the two losses. Which one would you train with?
 #
 # <details><summary>Answer</summary>
 #
-# Against a sure discriminator log(1 − D) hardly pulls, a hundredth of −log D. SRGAN uses −log D, though its equation 1
-# shows the other.
+# Against a sure discriminator the saturating log(1 − D) hardly pulls: a hundredth of −log D. So SRGAN uses −log D.
 #
 # </details>
 #
@@ -347,10 +345,10 @@ for network, figure_4 in as_in_figure_4.items():
     print("\n".join([*rows[:5], "...", *rows[-9:]]), end="\n\n")
 
 # %% [markdown]
-# The generator ends with k9n3s1; figure 4 shows nothing after it. Many implementations, also the weights that we load, put
-# a tanh there: it bounds the result to [−1, 1], the range in which HR is given. The discriminator halves the crop four
-# times while its maps grow from 64 to 512, as VGG does, with LeakyReLU, and batch norm but in the first layer. Its dense
-# layer ties it to one crop size, and holds most of its numbers. Figure 4's last sigmoid lives in our loss.
+# Figure 4 ends the generator with k9n3s1. Many implementations, also the weights that we load, add a tanh, which bounds the
+# result to [−1, 1], the range of HR in training. The discriminator halves the crop four times while its maps grow from 64
+# to 512, as in VGG, with LeakyReLU, and batch norm but in the first layer. Its dense layer holds most of its numbers and
+# ties it to one crop size. Figure 4's last sigmoid lives in our loss.
 #
 # ## The loss, and two phases
 #
@@ -360,18 +358,19 @@ for network, figure_4 in as_in_figure_4.items():
 # adversarial   −log D(SR)
 # ```
 #
-# **VGG** was trained to name what is in a photograph. Deep in it, a feature says "fur here", and not where each hair lies:
-# so other hair costs little. Lesson 4 opens it up. The paper multiplies the features by 1/12.75, to bring the content loss
-# to the size of a squared error. It leaves open whether to divide by the channels, a factor of 512, and for which
-# normalisation 12.75 was found. So 0.001 means a different balance in every repository: *log both terms*.
+# **VGG** was trained to name what is in a photograph. Deep in it, a feature says "fur here", not where each hair lies: other
+# hair costs little. Lesson 4 opens it up. The paper multiplies the features by 1/12.75, so that the loss has the size of a
+# squared error. It leaves open whether to divide by the channels, a factor of 512, and which normalisation 12.75 was found
+# for. So 0.001 is another balance in every repository: *log both terms*.
 #
 # Two phases: 10⁶ steps on the squared error give SRResNet. From there 10⁵ steps against D at a rate of 10⁻⁴, and 10⁵ at
-# 10⁻⁵ (Ledig et al. 2017, sec. 3.2). The first phase keeps the generator from poor optima: an untrained one is told apart
-# by anything, and learns little. In each step D moves first, then G.
+# 10⁻⁵ (Ledig et al. 2017, sec. 3.2). The first phase keeps the generator from poor optima. In each step D moves, then G.
 #
 # ## One adversarial step by hand
 #
-# Two tiny networks from the course's own engine; we copy them before the module takes its step.
+# Two tiny networks from the course's engine, copied before the module takes its step. Then our own: **first D.** The
+# generator only supplies examples, so its gradient is switched off. `softplus(−logit)` is −log(sigmoid(logit)), without the
+# sigmoid that would round to 0.
 
 # %%
 from copy import deepcopy
@@ -398,11 +397,6 @@ with open_runtime(one_step) as runtime:
 content_loss = PerceptualLoss({"relu5_3": 1.0}, rescale=VGG_RESCALE)  # VGG16, which ships with the course
 sgd_g, sgd_d = (torch.optim.SGD(network.parameters(), lr=0.01) for network in (generator, discriminator))
 
-# %% [markdown]
-# **First D.** The generator only supplies examples, so its gradient is switched off. `softplus(−logit)` is
-# −log(sigmoid(logit)), without the sigmoid that would round to 0.
-
-# %%
 with torch.no_grad():
     sr = generator(batch.lr)
 real, fake = discriminator(batch.hr), discriminator(sr)  # logits, (4, 1)
@@ -442,12 +436,16 @@ print("every weight of both networks is where the module's step put it")
 from sr_course.training.history import read_history, shipped_run
 from sr_course.widgets import Case, GanDashboard
 
-cases = {
-    "srgan-s_x4": Case(
-        read_history(shipped_run("srgan-s_x4")), "healthy",
-        because="TODO", look_at="TODO",
-    ),
+cases = {  # TODO: read `because` and `look_at` against the shipped runs, then write the answer below
+    "srgan-s_x4": ("healthy", "The logits stay near each other, and the detail comes near that of photographs.",
+                   "the accuracy: is one side always right?"),
+    "srgan-s-no-pretraining_x4": ("no pretraining", "At step 0 there is no picture yet.", "the picture at step 0"),
+    "srgan-s-strong-discriminator_x4": ("discriminator too strong", "It is always right, its logits drift apart.",
+                                        "the two logits: how far apart are they?"),
+    "srgan-s-missing-detach_x4": ("missing detach", "The generator is moved to where it is found out.",
+                                  "the detail: does the generator try to look real?"),
 }
+cases = {name: Case(read_history(shipped_run(name)), *words) for name, words in cases.items()}
 GanDashboard(cases)
 
 # %% [markdown]
@@ -479,29 +477,23 @@ BlindChoice(pairs)
 # **Predict.** By how many dB does SRGAN differ from SRResNet, and in which direction? And from bicubic?
 
 # %%
-from sr_course.zoo import card
-
-tables = results(["bicubic", "srcnn"])
-for name in ("srresnet", "srgan"):  # half a minute on two cores: read from their cards, which a test measures again
-    measured = {one.data: one for one in card(name).measured}["the course's test photographs"]
-    print(f"{name:8} {measured.psnr:5.2f}  {measured.ssim:.4f}")
-
+tables = results(["bicubic", "srcnn", "srresnet", "srgan"])
 opinions = {"bicubic": 1.97, "SRCNN": 2.57, "SRResNet": 3.37, "SRGAN": 3.58, "original": 4.32}
 print("\npublished for Set5 x4 (Ledig et al. 2017, table 2): PSNR of SRResNet 32.05 dB, of SRGAN 29.40 dB")
 print("mean opinion score: " + ", ".join(f"{name} {score:.2f}" for name, score in opinions.items()))
 
 # %% [markdown]
-# SRGAN is *below bicubic*. PSNR is right: an invented hair that lies elsewhere is an error twice, where it is and where it
-# should have been. PSNR measures how near, not how real.
+# SRGAN is *below bicubic*. PSNR is right: a hair in the wrong place is an error twice, where it is and where it should have
+# been. PSNR measures how near, not how real.
 #
 # So Ledig et al. asked people for marks from 1, bad, to 5, excellent: the **mean opinion score** (MOS). By PSNR SRResNet
-# wins by far; by opinion SRGAN does, and nobody comes near the original. And you? Your score stands in the widget, with
-# its interval: six pairs cannot show as small a difference as theirs.
+# wins by far; by opinion SRGAN does, and neither comes near the original. And you? Your score stands in the widget, with
+# its interval: six pairs cannot show so small a difference.
 #
 # ## What is invented is not evidence
 #
-# Sharpening is wanted for satellite pictures, microscopes and scanners, old films, games, and cameras that watch a street.
-# In some of these, somebody will act on what the picture shows.
+# Satellites, microscopes, body scanners, old films, games, cameras that watch a street: all want sharper pictures. In some,
+# somebody will act on what the picture shows.
 #
 # **Predict.** On the gate tower of lesson 2 there is a clock. Can you read it after SRGAN? And what becomes of the grooves
 # in the stone of lesson 1?
@@ -519,12 +511,13 @@ for name in shown:
     off = 255 * (imresize(panda[name], 1 / 4) - lr)
     print(f"{name:9} shrunk again, it is {off.square().mean().sqrt():.1f} levels off the small picture")
 
+
 # %% [markdown]
-# SRGAN shows rough stone where grooves were cut: convincing, and false. Nothing in the picture tells you. It does not even
-# hold to what was there: shrunk again, the panda differs from the small picture by more than rounding.
+# SRGAN shows rough stone where grooves were cut: convincing, and false. It does not even hold to what was there: shrunk
+# again, its panda is nearly 5 levels off, where rounding is worth 0.3.
 #
-# So: show such a picture as what it is. Keep the small one beside it. Never read a number plate, a face or a tumour from
-# it. Ask what the network was trained on: ours saw only clean pictures, shrunk by bicubic. A camera's noise, blur and JPEG
+# So say that such a picture is made, and keep the small one beside it. Never read a number plate, a face or a tumour from
+# it. And ask what the network was trained on: ours saw clean pictures, shrunk by bicubic. A camera's noise, blur and JPEG
 # are strange to it (lesson 5).
 #
 # ## Exercises
@@ -532,7 +525,6 @@ for name in shown:
 # Replace `...`, run the cell, read what the check says. It gives two hints before the answer.
 #
 # **3.1 Warm-up.** Write `shuffle(maps, r)`: `(N, r·r, H, W)` to `(N, 1, r·H, r·W)`, without torch's own.
-
 
 # %%
 def shuffle(maps, r):
@@ -550,7 +542,6 @@ srgan.check_shuffle(shuffle)
 # **3.2 Core: both losses.** Write `losses(real, made)`: from the logits, `(N, 1)` each, D's loss and G's, which shall pull
 # also when D is sure. Logits may be ±200.
 
-
 # %%
 def losses(real, made):
     # solution begins; until then: return ...
@@ -563,12 +554,11 @@ srgan.check_losses(losses)
 
 
 # %% [markdown]
-# **3.3 Core: the bug clinic.** Four patients, each rewritten from well-known repositories. All of them train, and none
-# raises an error. Below each stands its test, and it fails. Mend the one line.
+# **3.3 Core: the bug clinic.** Four defects of popular repositories, written anew. Each trains without an error. Each has
+# a test below that fails: mend the one line.
 #
 # **(a) The term without gradient:** a content term that stands in the log with its right value. **(b) The mean turned
 # around:** the running mean of a weight; a `decay` of 0.999 shall remember a thousand steps.
-
 
 # %%
 def content(features, sr, hr):
@@ -591,7 +581,6 @@ srgan.check_ema(ema)
 # **(c) The misplaced number:** a batch norm whose running mean shall keep 0.8 of the old one at each step. **(d) The
 # unprepared input:** the generator gives [−1, 1]; VGG was trained on pictures in [0, 1], less `mean`, divided by `std`.
 
-
 # %%
 def norm(channels):
     # solution begins; until then: return nn.BatchNorm2d(channels, 0.8)
@@ -612,7 +601,6 @@ srgan.check_prepare(prepare)
 # %% [markdown]
 # **3.4 Stretch: hold it to the evidence.** Write `consistent(sr, lr)`: correct `sr` until, shrunk by `imresize(sr, 1 / 4)`,
 # it is the small picture again, and keep its detail. Then try it on `panda["srgan"]`: does the PSNR rise? Is the fur left?
-
 
 # %%
 def consistent(sr, lr):
