@@ -51,8 +51,12 @@ function render({ model, el }) {
   // --- answers: Python takes them, and says what comes next
 
   function send(message) {
-    model.send(message);
-    if (!waiting) waiting = setTimeout(complain, PATIENCE);
+    try {
+      model.send(message);
+      if (!waiting) waiting = setTimeout(complain, PATIENCE);
+    } catch {
+      complain(); // the kernel that made the widget is gone
+    }
   }
 
   // With the place, so that two quick clicks are one answer.
@@ -62,6 +66,7 @@ function render({ model, el }) {
   }
 
   function complain() {
+    clearTimeout(waiting);
     waiting = 0;
     say("Python does not answer. It is busy with another cell, or this cell has to be run again.");
   }
@@ -111,8 +116,8 @@ function render({ model, el }) {
     undoer.disabled = place === 0 && !done;
     revealer.hidden = !hasTruth;
     revealer.setAttribute("aria-pressed", String(truthShown));
-    if (done) drawResults(rates, verdict, before);
-    else drawPair(place, scene, truthShown);
+    drawResults(rates, verdict, before); // of nothing before the end: what was told before an undo is secret again
+    if (!done) drawPair(place, scene, truthShown);
     if (root.contains(focused) && focused.offsetParent === null) undoer.focus({ preventScroll: true }); // it was hidden
   }
 

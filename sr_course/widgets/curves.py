@@ -162,6 +162,10 @@ def draw_chart(
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     left, top, right, bottom = 42 * enlarge, 22 * enlarge, width - 12 * enlarge, height - 20 * enlarge
+    names = list(chart.lines) if len(chart.lines) > 1 else []
+    names_top = 2 * enlarge
+    if sum(large.getlength(one) + 10 * enlarge for one in names) > right - left - large.getlength(chart.title):
+        names_top, top = names_top + 16 * enlarge, top + 16 * enlarge  # a line of their own
 
     def at(x: float, y: float) -> tuple[float, float]:
         return left + x * (right - left), bottom - y * (bottom - top)
@@ -187,8 +191,8 @@ def draw_chart(
             draw.line(places, fill=colour, width=2 * enlarge, joint="curve")
         for x, y in places if chart.dots or len(places) == 1 else []:
             draw.ellipse((x - 2 * enlarge, y - 2 * enlarge, x + 2 * enlarge, y + 2 * enlarge), fill=colour)
-        if len(chart.lines) > 1:
-            draw.text((name_right, 2 * enlarge), name, fill=colour, font=large, anchor="ra")
+        if names:
+            draw.text((name_right, names_top), name, fill=colour, font=large, anchor="ra")
             name_right -= math.ceil(large.getlength(name)) + 10 * enlarge
     if mark is not None:
         draw.line([at(mark, 0), at(mark, 1)], fill="black", width=enlarge)

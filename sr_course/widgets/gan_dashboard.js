@@ -184,7 +184,6 @@ function render({ model, el }) {
           : "";
     if (verdict.textContent !== said) verdict.textContent = said; // a screen reader says what is new
     verdict.classList.toggle("sr-gan-right", Boolean(right));
-    verdict.hidden = !said;
     const named = runs.filter((one) => state.answers[one.letter] === one.diagnosis).length;
     score.textContent = `${named} of ${runs.length} named rightly`;
   }

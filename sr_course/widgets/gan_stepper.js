@@ -90,11 +90,16 @@ function render({ model, el }) {
   // --- steps: Python takes them, and its answer is a new scene
 
   function send(message) {
-    model.send(message);
-    if (!waiting) waiting = setTimeout(complain, PATIENCE);
+    try {
+      model.send(message);
+      if (!waiting) waiting = setTimeout(complain, PATIENCE);
+    } catch {
+      complain(); // the kernel that made the widget is gone
+    }
   }
 
   function complain() {
+    clearTimeout(waiting);
     waiting = 0;
     run(false);
     note.hidden = false;

@@ -99,6 +99,10 @@ def wait_for_picture(page, root, run: Path, step: int, sample: int = 0) -> None:
     wait_until(page, seen, f"step {step} of {run.name} is seen")
 
 
+def verdict(root):
+    return root.locator(".sr-gan-verdict[role=status]")
+
+
 def points(root, chart: str) -> int:
     """How many points of its first curve a chart shows."""
     path = root.get_by_role("img", name=f"{chart}, curve").locator(".sr-chart-dots").first
@@ -144,13 +148,13 @@ def test_mouse_replays_a_run_and_names_its_illness(page, lab, runs):
     wait_for_picture(page, root, runs[STRONG], 10, sample=1)
     assert root.get_by_text("What is the diagnosis of run C?").count() == 1
     button(root, "Check").click()
-    status = root.get_by_role("status").last
+    status = verdict(root)
     wait_until(page, lambda: status.inner_text() == "Choose a diagnosis first.", "a choice is asked for")
     root.get_by_label("healthy").check()
     button(root, "Check").click()
     wait_until(page, lambda: "Not yet: look at the accuracy at step 5." in status.inner_text(), "it is wrong")
     root.get_by_label("discriminator too strong").check()
-    wait_until(page, lambda: status.count() == 0 or not status.is_visible(), "the new choice is not checked yet")
+    wait_until(page, lambda: status.inner_text() == "", "the new choice is not checked yet")
     button(root, "Check").click()
     right = "Right: discriminator too strong. The logits part at once."
     wait_until(page, lambda: right in status.inner_text(), "it is right")
@@ -196,7 +200,7 @@ def test_keyboard_does_everything_and_jupyterlab_does_not_listen_in(page, lab, r
     wait_until(page, lambda: root.get_by_role("radio", name="missing detach").is_checked(), "it is chosen")
     wait_for(page, root, "B", 20)
     page.keyboard.press("Enter")
-    status = root.get_by_role("status").last
+    status = verdict(root)
     wait_until(page, lambda: "Right: missing detach." in status.inner_text(), "Enter checks")
     page.keyboard.press("r")  # in JupyterLab: the cell becomes raw
     root.get_by_role("region", name="The answer for run B").wait_for()
@@ -266,7 +270,7 @@ def test_python_moves_every_view_and_views_follow_each_other(page, lab, runs):
         wait_for(page, view, "B", 5)
         wait_for_picture(page, view, runs[NO_DETACH], 5, sample=1)
         assert view.get_by_role("radio", name="healthy").is_checked()
-        assert "Not yet" in view.get_by_role("status").last.inner_text()
+        assert "Not yet" in verdict(view).inner_text()
     second.get_by_label("missing detach").check()
     assert root.get_by_role("radio", name="healthy").is_checked()  # not checked yet, so it is this view's alone
     button(second, "Check").click()
@@ -320,7 +324,7 @@ def test_it_moves_in_a_page_of_its_own(new_page, lab, runs, tmp_path):
         wait_for_picture(page, root, runs[name], 5)
         root.get_by_label("missing detach").check()
         page.keyboard.press("Enter")
-        status = root.get_by_role("status").last
+        status = verdict(root)
         wait_until(page, lambda s=status, n=number: ("Right" if n == 1 else "Not yet") in s.inner_text(), "it answers")
     assert root.get_by_text("1 of 3 named rightly").count() == 1
     keep_screenshot(page, "gan-page")

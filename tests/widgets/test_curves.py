@@ -123,3 +123,18 @@ def test_labels_stay_inside_the_figure():
     last = pixels[84:, 150:].min(axis=(0, 2)) < 128
     assert last.any()
     assert not last[-1]
+
+
+def test_names_of_lines_never_stand_in_the_title():
+    curve = Curve(steps=(0, 100), values=(1.0, 2.0))
+    names = ("l1", "perceptual", "adversarial")
+
+    def drawn(title: str) -> np.ndarray:
+        return np.asarray(draw_chart(make_chart(title, dict.fromkeys(names, curve), step_axis(100)), (288, 118)))
+
+    short, long, empty = drawn("Loss"), drawn("Generator's loss"), drawn("")
+    title = slice(42, 136)
+    assert np.array_equal(short[:18, 180:], empty[:18, 180:])  # beside a short title
+    assert not np.array_equal(long[:18, 180:], empty[:18, 180:])  # below a long one
+    alone = np.asarray(draw_chart(make_chart("Generator's loss", {"l1": curve}, step_axis(100)), (288, 118)))
+    assert np.array_equal(long[:17, title], alone[:17, title])
