@@ -176,7 +176,7 @@ def draw_chart(
         draw.text((left - 4 * enlarge, at(0, place)[1]), label, fill=(70, 70, 70), font=small, anchor="rm")
     for place, label in chart.x_ticks:
         draw.line([at(place, 0), at(place, 1)], fill=(240, 240, 240), width=enlarge)
-        middle = min(at(place, 0)[0], width - small.getlength(label) / 2)
+        middle = min(at(place, 0)[0], width - enlarge - math.ceil(small.getlength(label) / 2))
         draw.text((middle, bottom + 4 * enlarge), label, fill=(70, 70, 70), font=small, anchor="mt")
     if chart.guide:
         place, label = chart.guide

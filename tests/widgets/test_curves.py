@@ -117,7 +117,6 @@ def test_what_comes_later_is_not_drawn():
     assert blue(0.49).size > 0  # a single point is a dot
 
 
-@pytest.mark.xfail(reason="a label leaves the figure since the panels were made for several runs: open")
 def test_labels_stay_inside_the_figure():
     pixels = np.asarray(draw_chart(make_chart("t", {}, step_axis(1_000_000)), (200, 100)))
     last = pixels[84:, 150:].min(axis=(0, 2)) < 128
