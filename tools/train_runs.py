@@ -1,8 +1,10 @@
-"""Train the SRGAN-S runs of lesson 3: one that is well, and three that went wrong, on purpose.
+"""Train the runs that lessons 3 and 4 compare.
 
-    python tools/train_gans.py NAME [--out FOLDER]
+    python tools/train_runs.py NAME [--out FOLDER]
 
-All of them are the recipe `laptop` of SRGAN with one thing changed. An interrupted run goes on where it stopped.
+All of them are the recipe `laptop` of SRGAN with one thing changed: for lesson 3 one that is well, and three that went
+wrong, on purpose; for lesson 4 the same network from the same weights, for as many steps, under other losses. An
+interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ import torch
 from torch import Tensor
 
 from sr_course.data.pairs import Batch
-from sr_course.losses import total
+from sr_course.losses import Term, total
 from sr_course.training.loop import train
+from sr_course.training.networks import PerceptualOptions
 from sr_course.training.objective import Objective
 from sr_course.training.recipe import Recipe
 from sr_course.training.recipes import SRGAN_LAPTOP
@@ -56,6 +59,16 @@ class Run:
 
 HEALTHY = replace(SRGAN_LAPTOP, snapshot_steps=SNAPSHOTS, validation_pictures=0)
 
+
+def without_adversary(loss: str, layer: str = "") -> Run:
+    """Change nothing but the loss: one term alone, of one layer's features where it is perceptual.
+
+    Adam divides each step by the size of the gradient, so that the weight of a single term makes no difference.
+    """
+    perceptual = PerceptualOptions(layers=((layer, 1.0),)) if layer else HEALTHY.perceptual
+    return Run(recipe=replace(HEALTHY, losses=(Term(loss),), perceptual=perceptual))
+
+
 RUNS: Mapping[str, Run] = {
     "srgan-s": Run(recipe=HEALTHY),
     "srgan-s-no-pretraining": Run(recipe=replace(HEALTHY, start="")),
@@ -63,12 +76,17 @@ RUNS: Mapping[str, Run] = {
         recipe=replace(HEALTHY, adversary=replace(HEALTHY.adversary, channels=32, hidden=256, learning_rate_factor=20))
     ),
     "srgan-s-missing-detach": Run(recipe=HEALTHY, take_step=step_without_detach),
+    "srresnet-s-mse": without_adversary("mse"),
+    "srresnet-s-l1": without_adversary("l1"),
+    # the paper's phi_2,2 and phi_5,4, the last layer of a block, which in VGG16 is the third of block 5
+    "srresnet-s-vgg22": without_adversary("perceptual", "relu2_2"),
+    "srresnet-s-vgg53": without_adversary("perceptual", "relu5_3"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train one run and return the exit status."""
-    parser = argparse.ArgumentParser(description="Train the SRGAN-S runs of lesson 3.")
+    parser = argparse.ArgumentParser(description="Train the runs that lessons 3 and 4 compare.")
     parser.add_argument("name", choices=RUNS, help="which run")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run's folder; runs/NAME unless told")
     arguments = parser.parse_args(argv)
