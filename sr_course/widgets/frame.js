@@ -101,13 +101,13 @@ function makeState(model, keys, redraw) {
 }
 
 // A slider with play and pace over `count()` snapshots, of which the one at `place()` is seen; `go` moves to another.
-function makePlayer({ on, count, place, go, redraw }) {
+function makePlayer({ on, count, place, go, redraw, label = "Snapshot" }) {
   let speed = 1;
   let playing = 0; // the timer of the next beat
   const end = () => count() - 1;
   const player = makeButton(on, "▶", "Play (Space)", () => play(!playing));
   player.classList.add("sr-play");
-  const slider = element("input", { type: "range", min: "0", step: "1", "aria-label": "Snapshot" });
+  const slider = element("input", { type: "range", min: "0", step: "1", "aria-label": label });
   on(slider, "input", () => moveTo(Number(slider.value)));
   const readout = element("output", { class: "sr-readout" });
   const pace = makeButton(on, "1×", "Speed", () => faster());
@@ -187,6 +187,12 @@ function paint(canvas, sheet, cell, name) {
   context.imageSmoothingEnabled = scale < 2 && !Number.isInteger(scale);
   context.imageSmoothingQuality = "high";
   context.drawImage(sheet, cell.left, cell.top, cell.width, cell.height, 0, 0, width, height);
+}
+
+// Where a picture lies in the one large one that all travelled in.
+function cellIn(cells, index) {
+  const [left, top, width, height] = cells[index];
+  return { left, top, width, height };
 }
 
 // Pictures that were sent as files; `done` is called for each when it is there.

@@ -70,3 +70,35 @@ def one_of(name: str, value: int, things: str, count: int) -> int:
     if not 0 <= value < count:
         raise ValueError(f"{name} is {value}; the {things} go from 0 to {count - 1}.")
     return value
+
+
+class Sprite:
+    """Pictures packed into one large one, so that they travel as one file; equal pictures are kept once."""
+
+    def __init__(self) -> None:
+        self.pictures: list[Image.Image] = []
+        self._known: dict[tuple[tuple[int, int], bytes], int] = {}
+
+    def add(self, picture: Image.Image) -> int:
+        """Keep a picture, and return which one it is."""
+        key = (picture.size, picture.tobytes())
+        if key not in self._known:
+            self._known[key] = len(self.pictures)
+            self.pictures.append(picture)
+        return self._known[key]
+
+    def packed(self) -> tuple[Image.Image, list[list[int]]]:
+        """Return the large picture, about square, and left, top, width and height of each in it."""
+        area = sum(one.width * one.height for one in self.pictures)
+        most = max(math.isqrt(area), max(one.width for one in self.pictures))
+        cells: list[list[int]] = []
+        left = top = height = 0
+        for one in self.pictures:
+            if left and left + one.width > most:
+                left, top, height = 0, top + height, 0
+            cells.append([left, top, *one.size])
+            left, height = left + one.width, max(height, one.height)
+        sheet = Image.new("RGB", (max(cell[0] + cell[2] for cell in cells), top + height))
+        for one, cell in zip(self.pictures, cells, strict=True):
+            sheet.paste(one, (cell[0], cell[1]))
+        return sheet, cells

@@ -49,10 +49,7 @@ function render({ model, el }) {
     makeButton(on, text, `Scale of the curves: ${text} (Y)`, () => change({ common: value })),
   );
 
-  const cellOf = (index) => {
-    const [left, top, width, height] = cells[index];
-    return { left, top, width, height };
-  };
+  const cellOf = (index) => cellIn(cells, index);
   const first = cellOf(runs[0].samples[0].truth);
   const [bicubic, result, truth] = [0, 1, 2].map(() => makePicture(first, PICTURE_SIDE));
   result.figure.classList.add("sr-result");

@@ -17,7 +17,7 @@ from sr_course.metrics import MATLAB_Y, psnr
 from sr_course.resample import imresize
 from sr_course.training.history import Curve, History
 from sr_course.widgets.curves import Axis, Chart, Tick, draw_chart, make_chart, step_axis
-from sr_course.widgets.frame import decibels, fitted, front_end, last_known, one_of, spread
+from sr_course.widgets.frame import Sprite, decibels, fitted, front_end, last_known, one_of, spread
 from sr_course.widgets.still import Still, quick_png
 
 LETTERS = "ABCDEFGH"
@@ -250,7 +250,7 @@ class GanDashboard(Still, anywidget.AnyWidget):
         axis = _shared_axis([case.history for case in named.values()])
         self._scene = tuple(scene)
         self._count = min(len(case.history.samples) for case in named.values())
-        sprite = _Sprite()
+        sprite = Sprite()
         self._replays = [_replay(name, case, axis, self._count, sprite) for name, case in named.items()]
         _add_charts(self._replays, axis)
         self._pictures = sprite.pictures
@@ -383,38 +383,6 @@ class GanDashboard(Still, anywidget.AnyWidget):
             raise ValueError(f"there is no run {unknown[0]!r}; there are {', '.join(self.letters)}.")
 
 
-class _Sprite:
-    """Pictures packed into one large one, so that they travel as one file; equal pictures are kept once."""
-
-    def __init__(self) -> None:
-        self.pictures: list[Image.Image] = []
-        self._known: dict[tuple[tuple[int, int], bytes], int] = {}
-
-    def add(self, picture: Image.Image) -> int:
-        """Keep a picture, and return which one it is."""
-        key = (picture.size, picture.tobytes())
-        if key not in self._known:
-            self._known[key] = len(self.pictures)
-            self.pictures.append(picture)
-        return self._known[key]
-
-    def packed(self) -> tuple[Image.Image, list[list[int]]]:
-        """Return the large picture, about square, and left, top, width and height of each in it."""
-        area = sum(one.width * one.height for one in self.pictures)
-        most = max(math.isqrt(area), max(one.width for one in self.pictures))
-        cells: list[list[int]] = []
-        left = top = height = 0
-        for one in self.pictures:
-            if left and left + one.width > most:
-                left, top, height = 0, top + height, 0
-            cells.append([left, top, *one.size])
-            left, height = left + one.width, max(height, one.height)
-        sheet = Image.new("RGB", (max(cell[0] + cell[2] for cell in cells), top + height))
-        for one, cell in zip(self.pictures, cells, strict=True):
-            sheet.paste(one, (cell[0], cell[1]))
-        return sheet, cells
-
-
 def _named(cases: Mapping[str, Case] | Sequence[Case]) -> dict[str, Case]:
     pairs = list(cases.items()) if isinstance(cases, Mapping) else [(one.history.folder.name, one) for one in cases]
     named = dict(pairs)
@@ -438,7 +406,7 @@ def _shared_axis(histories: Sequence[History]) -> Axis:
     return step_axis(last, min((step for one in histories for step in one.snapshots if step > 0), default=None))
 
 
-def _replay(name: str, case: Case, axis: Axis, count: int, sprite: _Sprite) -> _Replay:
+def _replay(name: str, case: Case, axis: Axis, count: int, sprite: Sprite) -> _Replay:
     """A run with its pictures; the curves come when all runs are there."""
     history = case.history
     steps = spread(history.snapshots, MOST_SNAPSHOTS)
