@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from sr_course.errors import ModelError
 
 SCALES = (2, 4)
+Block = Literal["rrdb", "residual"]
+BLOCKS: tuple[str, ...] = get_args(Block)
 _BETA = 0.2  # residual scaling: Wang et al. 2018, fig. 4; the number is in the supplement, on very deep networks
 _BEGIN_SMALL = 0.1  # of the usual first weights: the same place
 _SLOPE = 0.2  # of LeakyReLU below zero: the authors' code, the paper does not say
@@ -26,17 +29,33 @@ class RRDBNet(nn.Module):
     for older names see `from_older_names`. Real-ESRGAN's published network for x2 has another form: it folds the
     picture into 12 channels first.
 
+    Two switches turn what the paper changed in the blocks of SRResNet back, each alone, to see what it is worth. The
+    defaults are the paper's network.
+
     Args:
         scale: 2 or 4; each doubling repeats every pixel and convolves.
-        blocks: RRDBs; 23 in the paper.
+        blocks: how many of them; 23 in the paper. Nothing is matched by itself: an RRDB has 15 convolutions, a
+            residual block two.
         channels: features between the blocks; 64 in the paper.
-        growth: features that each convolution inside a dense block adds; 32 in the paper.
+        growth: features that each convolution inside a dense block adds; 32 in the paper. Of `rrdb` alone: residual
+            blocks do not grow.
+        block: `rrdb`, or `residual` for two plain convolutions around a skip.
+        batch_norm: normalise after every convolution inside the blocks, before the activation, as SRResNet does.
 
     Raises:
-        ModelError: a scale other than 2 or 4, or fewer than one block, channel or feature of growth.
+        ModelError: a scale other than 2 or 4, fewer than one block, channel or feature of growth, or no such block.
     """
 
-    def __init__(self, scale: int = 4, *, blocks: int = 23, channels: int = 64, growth: int = 32) -> None:
+    def __init__(
+        self,
+        scale: int = 4,
+        *,
+        blocks: int = 23,
+        channels: int = 64,
+        growth: int = 32,
+        block: Block = "rrdb",
+        batch_norm: bool = False,
+    ) -> None:
         super().__init__()
         if scale not in SCALES:
             raise ModelError(f"RRDBNet doubles the picture once or twice, so scale is 2 or 4, not {scale}.")
@@ -45,9 +64,18 @@ class RRDBNet(nn.Module):
                 "RRDBNet needs at least one block, one channel and a growth of one, "
                 f"not {blocks}, {channels} and {growth}."
             )
+        if block not in BLOCKS:
+            raise ModelError(f"RRDBNet has no block {block!r}; choose from {', '.join(BLOCKS)}.")
         self.scale = scale
         self.conv_first = _conv(3, channels)
-        self.body = nn.Sequential(*(RRDB(channels, growth) for _ in range(blocks)))
+        self.body = nn.Sequential(
+            *(
+                RRDB(channels, growth, batch_norm=batch_norm)
+                if block == "rrdb"
+                else ResidualBlock(channels, batch_norm=batch_norm)
+                for _ in range(blocks)
+            )
+        )
         self.conv_body = _conv(channels, channels)
         self.nearest = nn.Upsample(scale_factor=2, mode="nearest")
         self.conv_up1 = _conv(channels, channels)
@@ -70,11 +98,11 @@ class RRDBNet(nn.Module):
 class RRDB(nn.Module):
     """Wang et al. 2018, fig. 4, right: three dense blocks in a row, around them a skip of their own."""
 
-    def __init__(self, channels: int, growth: int) -> None:
+    def __init__(self, channels: int, growth: int, *, batch_norm: bool = False) -> None:
         super().__init__()
-        self.rdb1 = DenseBlock(channels, growth)
-        self.rdb2 = DenseBlock(channels, growth)
-        self.rdb3 = DenseBlock(channels, growth)
+        self.rdb1 = DenseBlock(channels, growth, batch_norm=batch_norm)
+        self.rdb2 = DenseBlock(channels, growth, batch_norm=batch_norm)
+        self.rdb3 = DenseBlock(channels, growth, batch_norm=batch_norm)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W), any sign -> the same
         deep: Tensor = self.rdb3(self.rdb2(self.rdb1(x)))
@@ -87,10 +115,11 @@ class DenseBlock(nn.Module):
     The convolutions begin small, so that a new block is nearly the identity: a tenth of He's weights ("MSRA"), biases
     of zero. The paper's supplement shrinks every convolution of the network in this way; here those outside of the
     blocks keep torch's usual beginning, as in the authors' later code: four small convolutions in a row with no skip
-    around them, as at the end of the network, hand almost nothing on.
+    around them, as at the end of the network, hand almost nothing on. Batch norm, where it is switched on, undoes the
+    small beginning: it brings what each convolution gives to a variance of one.
     """
 
-    def __init__(self, channels: int, growth: int) -> None:
+    def __init__(self, channels: int, growth: int, *, batch_norm: bool = False) -> None:
         super().__init__()
         self.conv1 = _conv(channels, growth)
         self.conv2 = _conv(channels + growth, growth)
@@ -100,14 +129,40 @@ class DenseBlock(nn.Module):
         self.lrelu = nn.LeakyReLU(_SLOPE)
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5):
             begin_small_(conv)
+        self.bn1 = _norm(growth, batch_norm)
+        self.bn2 = _norm(growth, batch_norm)
+        self.bn3 = _norm(growth, batch_norm)
+        self.bn4 = _norm(growth, batch_norm)
+        self.bn5 = _norm(channels, batch_norm)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W), any sign -> the same
-        x1 = self.lrelu(self.conv1(x))  # (N, growth, H, W), and so are x2, x3 and x4
-        x2 = self.lrelu(self.conv2(torch.cat([x, x1], dim=1)))
-        x3 = self.lrelu(self.conv3(torch.cat([x, x1, x2], dim=1)))
-        x4 = self.lrelu(self.conv4(torch.cat([x, x1, x2, x3], dim=1)))
-        detail: Tensor = self.conv5(torch.cat([x, x1, x2, x3, x4], dim=1))  # (N, C, H, W); no activation behind it
+        x1 = self.lrelu(self.bn1(self.conv1(x)))  # (N, growth, H, W), and so are x2, x3 and x4
+        x2 = self.lrelu(self.bn2(self.conv2(torch.cat([x, x1], dim=1))))
+        x3 = self.lrelu(self.bn3(self.conv3(torch.cat([x, x1, x2], dim=1))))
+        x4 = self.lrelu(self.bn4(self.conv4(torch.cat([x, x1, x2, x3], dim=1))))
+        detail: Tensor = self.bn5(self.conv5(torch.cat([x, x1, x2, x3, x4], dim=1)))  # (N, C, H, W); no activation
         return x + _BETA * detail
+
+
+class ResidualBlock(nn.Module):
+    """What an RRDB takes the place of: two convolutions around a skip, neither dense nor scaled.
+
+    As in Ledig et al. 2017, fig. 4, with the activation of this network; without batch norm as in Lim et al. 2017
+    (EDSR), fig. 2, c.
+    """
+
+    def __init__(self, channels: int, *, batch_norm: bool = False) -> None:
+        super().__init__()
+        self.conv1 = _conv(channels, channels)
+        self.conv2 = _conv(channels, channels)
+        self.lrelu = nn.LeakyReLU(_SLOPE)
+        self.bn1 = _norm(channels, batch_norm)
+        self.bn2 = _norm(channels, batch_norm)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W), any sign -> the same
+        detail: Tensor = self.lrelu(self.bn1(self.conv1(x)))
+        detail = self.bn2(self.conv2(detail))
+        return x + detail
 
 
 def begin_small_(conv: nn.Conv2d) -> None:
@@ -148,3 +203,7 @@ def from_older_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _conv(before: int, after: int) -> nn.Conv2d:
     return nn.Conv2d(before, after, 3, padding=1)
+
+
+def _norm(channels: int, batch_norm: bool) -> nn.Module:
+    return nn.BatchNorm2d(channels) if batch_norm else nn.Identity()  # which has no weights, and so no names

@@ -23,6 +23,7 @@ from sr_course.training.checkpoints import (
     remove_leftovers,
     save_checkpoint,
 )
+from sr_course.training.history import RUNS, read_history
 from sr_course.training.interruptions import full_disk_explained, full_memory_explained, signals_noted
 from sr_course.training.learner import Learner, make_discriminator, make_generator
 from sr_course.training.log import Clock, Record, RunLog, tensorboard_writer
@@ -33,7 +34,7 @@ from sr_course.training.runtime import Runtime, open_runtime
 from sr_course.training.steps import Learners, Step, adversarial_step, pixel_step
 from sr_course.training.tally import Tally
 from sr_course.training.validation import validation_pairs
-from sr_course.zoo import load
+from sr_course.zoo import load, methods
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +174,7 @@ def make_learners(recipe: Recipe, runtime: Runtime) -> dict[str, Learner]:
 
 def _begin_from(network: nn.Module, start: str, scale: int) -> None:
     """Give a network the weights of a run, or of one that ships with the course."""
-    found = load_run(start) if Path(start).is_dir() else load(start, scale)
+    found = _find_start(start, scale)
     try:
         network.load_state_dict(found.state_dict())
     except RuntimeError as error:
@@ -182,6 +183,19 @@ def _begin_from(network: nn.Module, start: str, scale: int) -> None:
             f"start is {start}, whose weights do not fit the network of the recipe ({reason}). Give the network the "
             "options that they were trained with."
         ) from None
+
+
+def _find_start(start: str, scale: int) -> nn.Module:
+    """Find what a recipe begins with: the folder of a run, a network of the zoo, the last snapshot of a shipped run."""
+    if Path(start).is_dir():
+        return load_run(start)
+    if Path(start).name != start:
+        raise TrainingError(f"start is {start}, and there is no such folder. Train that run first, or give another.")
+    shipped = RUNS / f"{start}_x{scale}"
+    if start not in methods() and shipped.is_dir():
+        history = read_history(shipped)
+        return history.network(history.snapshots[-1])
+    return load(start, scale)
 
 
 def _check_folder(recipe: Recipe, out: Path, *, resume: bool) -> None:

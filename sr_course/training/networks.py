@@ -102,10 +102,52 @@ class SRResNetOptions:
         """Take any crop: every layer pads what it is given."""
 
 
-NetworkOptions: TypeAlias = SRCNNOptions | SRResNetOptions
+@dataclass(frozen=True, kw_only=True)
+class RRDBOptions:
+    """An RRDBNet, which is also the generator of ESRGAN, see `sr_course.models.esrgan`.
+
+    Attributes:
+        blocks: how many of them, of whichever kind.
+        channels: features between the blocks.
+        growth: features that each convolution inside a dense block adds; residual blocks do not grow.
+        block: `rrdb`, or `residual` for two plain convolutions around a skip.
+        batch_norm: normalise inside the blocks, which the paper does not.
+    """
+
+    model: ClassVar[str] = "rrdb"
+    adversarial_model: ClassVar[str] = "esrgan"
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"block": ("rrdb", "residual")}
+
+    blocks: int = 23
+    channels: int = 64
+    growth: int = 32
+    block: Literal["rrdb", "residual"] = "rrdb"
+    batch_norm: bool = False
+
+    def __post_init__(self) -> None:
+        _require_choices(self, self.choices)
+
+    def build(self, scale: int) -> nn.Module:
+        """Make the network for a scale, with fresh weights from torch's random generator."""
+        from sr_course.models.esrgan import RRDBNet
+
+        return RRDBNet(
+            scale,
+            blocks=self.blocks,
+            channels=self.channels,
+            growth=self.growth,
+            block=self.block,
+            batch_norm=self.batch_norm,
+        )
+
+    def check_crop(self, hr_crop: int) -> None:
+        """Take any crop: every layer pads what it is given."""
+
+
+NetworkOptions: TypeAlias = SRCNNOptions | SRResNetOptions | RRDBOptions
 """The options of any network that a recipe can train."""
 
-_ALL: tuple[type[NetworkOptions], ...] = (SRCNNOptions, SRResNetOptions)
+_ALL: tuple[type[NetworkOptions], ...] = (SRCNNOptions, SRResNetOptions, RRDBOptions)
 
 NETWORKS: Mapping[str, type[NetworkOptions]] = {
     **{options.model: options for options in _ALL},

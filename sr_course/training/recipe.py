@@ -34,8 +34,8 @@ class Recipe:
         name: of the recipe, for people.
         network: the network and its options.
         scale: the factor of enlargement.
-        start: weights that the network begins with: the folder of a run, or the name of a network that ships; empty for
-            fresh ones.
+        start: weights that the network begins with: the folder of a run, the name of a network that ships, or that of a
+            shipped run without its scale; empty for fresh ones.
         seed: of the first weights and of the crops.
         data: folder of training pictures, or `shipped` for the course's photographs.
         reduce: store each training picture reduced by these factors; empty for what suits the data.

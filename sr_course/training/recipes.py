@@ -7,7 +7,13 @@ from dataclasses import replace
 
 from sr_course.errors import TrainingError
 from sr_course.losses import Term
-from sr_course.training.networks import AdversaryOptions, PerceptualOptions, SRCNNOptions, SRResNetOptions
+from sr_course.training.networks import (
+    AdversaryOptions,
+    PerceptualOptions,
+    RRDBOptions,
+    SRCNNOptions,
+    SRResNetOptions,
+)
 from sr_course.training.recipe import Recipe
 
 
@@ -224,10 +230,166 @@ SRGAN_SMOKE = replace(
     snapshot_steps=(0, 10, 20),
 )
 
+# Phase 1 of ESRGAN, "the PSNR-oriented model". The authors' later code (BasicSR) does without the halvings, by four
+# cosine periods of 250,000 steps each, and lets Adam's second mean forget faster: betas of 0.9 and 0.99.
+RRDB_PAPER = Recipe(
+    name="paper",
+    network=RRDBOptions(),
+    losses=(Term("l1"),),  # Wang et al. 2018, sec. 4.1, as are the batch, the crop, the learning rate and the halvings
+    steps=1_000_000,  # the authors' code: the paper trains until convergence
+    batch_size=16,
+    hr_crop=128,
+    learning_rate=2e-4,
+    betas=(0.9, 0.999),
+    schedule="steps",
+    milestones=(200_000, 400_000, 600_000, 800_000),
+    milestone_factor=0.5,
+    log_every=500,
+    validate_every=5_000,
+    checkpoint_every=5_000,
+    snapshot_steps=one_two_five(1_000_000),
+)
+
+# A quarter of the paper's blocks: with these steps, a fifth more multiplications than `classroom` of srresnet.
+RRDB_CLASSROOM = replace(
+    RRDB_PAPER,
+    name="classroom",
+    network=RRDBOptions(blocks=6),
+    steps=10_000,
+    hr_crop=96,
+    schedule="cosine",
+    milestones=(),
+    warmup_steps=250,
+    final_factor=0.01,
+    ema_decay=0.999,
+    log_every=100,
+    validate_every=500,
+    checkpoint_every=500,
+    snapshot_steps=one_two_five(10_000),
+)
+
+RRDB_LAPTOP = Recipe(
+    name="laptop",
+    network=RRDBOptions(blocks=4, channels=24, growth=8),  # 292,395 parameters
+    losses=(Term("l1"),),
+    steps=2_000,
+    batch_size=8,
+    hr_crop=64,
+    learning_rate=1e-3,
+    schedule="cosine",
+    warmup_steps=100,
+    final_factor=0.01,
+    ema_decay=0.995,
+    log_every=10,
+    validate_every=200,
+    checkpoint_every=100,
+    snapshot_steps=one_two_five(2_000),
+)
+
+RRDB_SMOKE = replace(
+    RRDB_LAPTOP,
+    name="smoke",
+    network=RRDBOptions(blocks=1, channels=8, growth=4),
+    steps=20,
+    batch_size=4,
+    hr_crop=32,
+    warmup_steps=2,
+    log_every=5,
+    validate_every=10,
+    validation_pictures=1,
+    checkpoint_every=10,
+    snapshot_steps=(0, 10, 20),
+)
+
+# The other places where the authors' code (BasicSR) and the paper part ways: the code takes half of the two sums of
+# equations 1 and 2, so that its 0.005 is half of this one; betas of 0.9 and 0.99; a discriminator that halves by
+# kernels of 4 pixels, with 100 hidden features. Here it is SRGAN's, for the paper names no other.
+ESRGAN_PAPER = Recipe(
+    name="paper",
+    network=RRDB_PAPER.network,
+    start="runs/rrdb-paper",  # where `sr-course train rrdb --recipe paper` leaves phase 1
+    # Wang et al. 2018, eq. 3, with lambda and eta of sec. 4.1
+    losses=(Term("perceptual"), Term("adversarial", 5e-3), Term("l1", 1e-2)),
+    # sec. 3.3: "VGG19-54" before the activation. Its distance, the absolute error, and no rescaling: the authors' code
+    perceptual=PerceptualOptions(backbone="vgg19", layers=(("conv5_4", 1.0),), distance="l1", rescale=1.0),
+    adversary=AdversaryOptions(kind="relativistic"),
+    steps=400_000,  # the authors' code
+    batch_size=16,
+    hr_crop=128,
+    learning_rate=1e-4,
+    betas=(0.9, 0.999),
+    schedule="steps",
+    milestones=(50_000, 100_000, 200_000, 300_000),
+    milestone_factor=0.5,
+    log_every=100,
+    validate_every=5_000,
+    checkpoint_every=2_000,
+    snapshot_steps=one_two_five(400_000),
+)
+
+# With these steps, as many multiplications as `classroom` of srgan.
+ESRGAN_CLASSROOM = replace(
+    ESRGAN_PAPER,
+    name="classroom",
+    network=RRDB_CLASSROOM.network,
+    start="runs/rrdb-classroom",
+    # VGG16 ships with the course: no download in class
+    perceptual=PerceptualOptions(layers=(("conv5_3", 1.0),), distance="l1", rescale=1.0),
+    steps=4_000,
+    hr_crop=96,
+    milestones=(2_000, 3_000),
+    ema_decay=0.999,
+    log_every=50,
+    validate_every=500,
+    checkpoint_every=500,
+    snapshot_steps=one_two_five(4_000),
+)
+
+ESRGAN_LAPTOP = Recipe(
+    name="laptop",
+    network=RRDB_LAPTOP.network,
+    start="rrdb-s",
+    losses=(Term("perceptual"), Term("adversarial", 0.015), Term("l1", 2.0)),
+    perceptual=PerceptualOptions(layers=(("conv3_3", 0.035), ("conv4_3", 0.06)), distance="l1"),
+    adversary=AdversaryOptions(kind="relativistic", channels=24, hidden=128),
+    steps=400,
+    batch_size=8,
+    hr_crop=64,
+    learning_rate=1e-4,
+    schedule="steps",
+    milestones=(300,),
+    milestone_factor=0.1,
+    ema_decay=0.98,
+    log_every=5,
+    validate_every=50,
+    checkpoint_every=50,
+    snapshot_steps=one_two_five(400),
+)
+
+ESRGAN_SMOKE = replace(
+    ESRGAN_LAPTOP,
+    name="smoke",
+    network=RRDB_SMOKE.network,
+    start="",
+    perceptual=PerceptualOptions(layers=(("conv1_2", 1.0),), distance="l1"),
+    adversary=AdversaryOptions(kind="relativistic", channels=4, hidden=8),
+    steps=20,
+    batch_size=4,
+    hr_crop=32,
+    milestones=(10,),
+    log_every=2,
+    validate_every=10,
+    validation_pictures=1,
+    checkpoint_every=10,
+    snapshot_steps=(0, 10, 20),
+)
+
 RECIPES: Mapping[str, Mapping[str, Recipe]] = {
     "srcnn": {one.name: one for one in (SRCNN_SMOKE, SRCNN_LAPTOP, SRCNN_CLASSROOM, SRCNN_PAPER)},
     "srresnet": {one.name: one for one in (SRRESNET_SMOKE, SRRESNET_LAPTOP, SRRESNET_CLASSROOM, SRRESNET_PAPER)},
+    "rrdb": {one.name: one for one in (RRDB_SMOKE, RRDB_LAPTOP, RRDB_CLASSROOM, RRDB_PAPER)},
     "srgan": {one.name: one for one in (SRGAN_SMOKE, SRGAN_LAPTOP, SRGAN_CLASSROOM, SRGAN_PAPER)},
+    "esrgan": {one.name: one for one in (ESRGAN_SMOKE, ESRGAN_LAPTOP, ESRGAN_CLASSROOM, ESRGAN_PAPER)},
 }
 
 

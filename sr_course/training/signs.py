@@ -23,13 +23,19 @@ Signs: TypeAlias = Mapping[str, float | None]
 _BLUR = 5  # pixels: details are what a mean over so many, each way, takes away
 
 
-def answer_signs(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+def answer_signs(real: Tensor, fake: Tensor, *, relative: bool = False) -> dict[str, Tensor]:
     """What the discriminator answers, from its logits `(N, 1)`.
+
+    Args:
+        real: on photographs.
+        fake: on made pictures.
+        relative: it was asked which of the two kinds is the more real, so that a logit means something beside the mean
+            of the others alone, and all of them may drift; otherwise a logit above 0 says "photograph".
 
     Returns:
         `logit_real`, `logit_fake`: the means; `accuracy`: the share of right answers, 0 to 1.
     """
-    right = torch.cat([real > 0, fake < 0]).float().mean()
+    right = torch.cat([real > (fake.mean() if relative else 0), fake < (real.mean() if relative else 0)]).float().mean()
     return {"logit_real": real.mean(), "logit_fake": fake.mean(), "accuracy": right}
 
 

@@ -83,7 +83,9 @@ def discriminator_step(
             fake = discriminator.called(runtime.lay_out(sr.float())).float()
         loss = total(objective.adversarial.discriminator(real, fake))
         discriminator.backward(loss / len(parts))
-        shares.append({"discriminator_loss": loss.detach(), **answer_signs(real.detach(), fake.detach())})
+        relative = objective.adversarial.generator_sees_real
+        answers = answer_signs(real.detach(), fake.detach(), relative=relative)
+        shares.append({"discriminator_loss": loss.detach(), **answers})
     norm = discriminator.update(step)
     return _diagnostics({**_mean(shares), "discriminator_gradient_norm": norm})
 

@@ -72,6 +72,7 @@ def test_no_layer_normalises():
         nn.Conv2d,
         nn.LeakyReLU,
         nn.Upsample,
+        nn.Identity,  # where a batch norm can be switched on
     }
 
 
@@ -148,6 +149,88 @@ def test_other_scales_are_refused(scale):
 def test_nothing_to_compute_with(options):
     with pytest.raises(ModelError, match="at least one block, one channel and a growth of one"):
         RRDBNet(**options)
+
+
+# The two switches.
+
+
+def names_of(network: nn.Module) -> set[str]:
+    return {name.rpartition(".")[0] for name in network.state_dict()}
+
+
+def test_batch_norm_stands_behind_every_convolution_of_the_blocks():
+    plain, normed = (RRDBNet(blocks=2, channels=6, growth=4, batch_norm=switch) for switch in (False, True))
+    inside = {f"body.{n}.rdb{m}.bn{k}" for n in range(2) for m in (1, 2, 3) for k in (1, 2, 3, 4, 5)}
+    assert names_of(normed) - names_of(plain) == inside
+    assert count(normed) - count(plain) == 2 * 3 * 2 * (4 * 4 + 6)  # a scale and a shift for each feature
+
+
+def test_the_same_seed_draws_the_same_weights_with_and_without_batch_norm():
+    networks = []
+    for switch in (False, True):
+        torch.manual_seed(3)
+        networks.append(RRDBNet(blocks=1, channels=6, growth=4, batch_norm=switch))
+    plain, normed = (one.state_dict() for one in networks)
+    assert all(torch.equal(tensor, normed[name]) for name, tensor in plain.items())
+
+
+def test_batch_norm_comes_before_the_activation():
+    """Figure 4 once more, each layer's features brought to a mean of 0 and a variance of 1 over batch and places."""
+    torch.manual_seed(0)
+    block = DenseBlock(6, 4, batch_norm=True)
+    x = torch.randn(3, 6, 5, 7)
+
+    def normed(features):
+        mean = features.mean(dim=(0, 2, 3), keepdim=True)
+        variance = features.var(dim=(0, 2, 3), keepdim=True, unbiased=False)
+        return (features - mean) / torch.sqrt(variance + 1e-5)
+
+    stack = x
+    for layer in (block.conv1, block.conv2, block.conv3, block.conv4):
+        fresh = normed(F.conv2d(stack, layer.weight, layer.bias, padding=1))
+        stack = torch.cat([stack, torch.where(fresh > 0, fresh, 0.2 * fresh)], dim=1)
+    expected = x + 0.2 * normed(F.conv2d(stack, block.conv5.weight, block.conv5.bias, padding=1))
+    torch.testing.assert_close(block(x), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_residual_block_is_two_convolutions_and_a_skip():
+    torch.manual_seed(0)
+    block = RRDBNet(blocks=1, channels=5, block="residual").body[0]
+    x = torch.randn(2, 5, 6, 4)
+    fresh = F.conv2d(x, block.conv1.weight, block.conv1.bias, padding=1)
+    expected = x + F.conv2d(torch.where(fresh > 0, fresh, 0.2 * fresh), block.conv2.weight, block.conv2.bias, padding=1)
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_residual_blocks_by_name_and_number(batch_norm):
+    network = RRDBNet(blocks=3, channels=6, block="residual", batch_norm=batch_norm)
+    layers = ("conv1", "conv2", "bn1", "bn2") if batch_norm else ("conv1", "conv2")
+    assert {name for name in names_of(network) if name.startswith("body")} == {
+        f"body.{n}.{layer}" for n in range(3) for layer in layers
+    }
+    outside = conv(3, 6) + 4 * conv(6, 6) + conv(6, 3)
+    assert count(network) == outside + 3 * (2 * conv(6, 6) + batch_norm * 2 * 2 * 6)
+
+
+def test_growth_is_nothing_to_residual_blocks():
+    assert count(RRDBNet(blocks=1, channels=6, growth=2, block="residual")) == count(
+        RRDBNet(blocks=1, channels=6, growth=9, block="residual")
+    )
+
+
+@pytest.mark.parametrize("options", [{"batch_norm": True}, {"block": "residual"}])
+def test_switched_networks_are_described_and_learn(noise, options):
+    network = RRDBNet(blocks=2, channels=8, growth=4, **options)
+    assert describe(network, 24).parameters == count(network)
+    network(noise).square().sum().backward()
+    idle = [name for name, parameter in network.named_parameters() if not parameter.grad.abs().sum() > 0]
+    assert not idle
+
+
+def test_other_blocks_are_refused():
+    with pytest.raises(ModelError, match="no block 'dense'; choose from rrdb, residual"):
+        RRDBNet(block="dense")
 
 
 # As a table.

@@ -315,6 +315,14 @@ def test_what_the_discriminator_answers():
     assert signs["accuracy"].item() == pytest.approx(6 / 8)
 
 
+def test_answers_are_compared_with_each_other_where_the_loss_compares():
+    """Means of 1.25 and -1.25, then all of them 5 higher: what was told apart is still told apart."""
+    real, fake = torch.tensor([[2.0], [-1.0], [1.0], [3.0]]), torch.tensor([[-2.0], [-3.0], [1.5], [-1.5]])
+    for drift in (0.0, 5.0):
+        assert answer_signs(real + drift, fake + drift, relative=True)["accuracy"].item() == pytest.approx(7 / 8)
+    assert answer_signs(real + 5, fake + 5)["accuracy"].item() == pytest.approx(1 / 2)
+
+
 @pytest.fixture
 def noise() -> torch.Tensor:
     return torch.rand(4, 3, 48, 48, generator=torch.Generator().manual_seed(3))

@@ -13,7 +13,13 @@ import pytest
 from sr_course.errors import CourseError, TrainingError
 from sr_course.losses import Term
 from sr_course.training import command
-from sr_course.training.networks import AdversaryOptions, PerceptualOptions, SRCNNOptions, SRResNetOptions
+from sr_course.training.networks import (
+    AdversaryOptions,
+    PerceptualOptions,
+    RRDBOptions,
+    SRCNNOptions,
+    SRResNetOptions,
+)
 from sr_course.training.recipe import CHOICES, SIZES, Recipe
 from sr_course.training.recipes import RECIPES, SRCNN_PAPER, one_two_five
 from sr_course.training.recipes import recipe as named
@@ -130,7 +136,7 @@ def test_unknown_names():
 
 def test_the_command_line_reads_every_kind_of_value():
     known = set(command._PARSERS)
-    for options in (Recipe, SRCNNOptions, SRResNetOptions, PerceptualOptions, AdversaryOptions):
+    for options in (Recipe, SRCNNOptions, SRResNetOptions, RRDBOptions, PerceptualOptions, AdversaryOptions):
         choices = {**CHOICES, **getattr(options, "choices", {})}
         for field in fields(options):
             assert field.name in choices or field.name in command._GIVEN_OTHERWISE or field.type in known
