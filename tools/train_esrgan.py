@@ -22,14 +22,13 @@ from pathlib import Path
 
 import torch
 
-from sr_course.data.pairs import Pairs
-from sr_course.data.store import open_data
 from sr_course.errors import CourseError
 from sr_course.losses import ADVERSARIAL, Term
 from sr_course.training.loop import train
 from sr_course.training.networks import PerceptualOptions
 from sr_course.training.recipe import Recipe
 from sr_course.training.recipes import ESRGAN_LAPTOP, RRDB_LAPTOP
+from sr_course.training.validation import sample_pairs, validation_pairs
 from sr_course.zoo import load
 
 SNAPSHOTS = (0, 10, 50, 100, 200, 300, 400)
@@ -46,7 +45,7 @@ RESIDUAL = replace(PIXELS.network, block="residual", blocks=26)
 # discriminator knows nothing, each pulls on the pictures as hard as the only sum of the vanilla loss.
 VANILLA_FACTOR = 2.0
 
-AFTER_ACTIVATION = {"conv3_3": ("relu3_3", 3.3), "conv4_3": ("relu4_3", 7.1)}
+AFTER_ACTIVATION = {"conv3_3": ("relu3_3", 3.1), "conv4_3": ("relu4_3", 6.6)}
 """What takes the place of a layer, and how much more it must weigh for the same pull on the pictures.
 
 After the activation most features are zeros, and zeros pull on nothing. At equal weights the run would ask what a
@@ -66,30 +65,28 @@ def after_activation(perceptual: PerceptualOptions) -> PerceptualOptions:
     return replace(perceptual, layers=tuple((name, round(factor * weight, 4)) for (name, factor), weight in moved))
 
 
-def pulls(perceptual: PerceptualOptions, *, batches: int = 6, start: str = "srresnet-s") -> dict[str, float]:
+def pulls(perceptual: PerceptualOptions, *, start: str = "srresnet-s", pictures: int = 0) -> dict[str, float]:
     """Measure how hard each layer of a perceptual term pulls on the pictures of a network that was trained in pixels.
 
     Args:
         perceptual: the term, weights included.
-        batches: of the recipe; the mean over them is returned.
-        start: the network.
+        start: the network; it enlarges the middles of validation photographs.
+        pictures: how many of these; 0 for all.
 
     Returns:
         By layer the length of the gradient with regard to the pictures, as `pull_content` is in the run log.
     """
-    store = open_data(ALL_ON.data, ALL_ON.reduce)
-    pairs = Pairs(store, scale=ALL_ON.scale, hr_crop=ALL_ON.hr_crop, seed=ALL_ON.seed, device=torch.device("cpu"))
-    network = load(start, ALL_ON.scale)
-    terms = {layer[0]: replace(perceptual, layers=(layer,)).build() for layer in perceptual.layers}
-    found = dict.fromkeys(terms, 0.0)
-    for step in range(batches):
-        batch = pairs.batch(step, range(ALL_ON.batch_size))
-        with torch.no_grad():
-            sr = network(batch.lr)
-        for name, term in terms.items():
-            picture = sr.clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(term(picture, batch.hr), picture)
-            found[name] += gradient.norm().item() / batches
+    wholes = validation_pairs(replace(ALL_ON, validation_pictures=pictures), torch.device("cpu"))
+    middles = [sample_pairs([whole], ALL_ON.scale)[0] for whole in wholes]
+    lr, hr = (torch.cat(side) for side in zip(*middles, strict=True))
+    with torch.no_grad():
+        sr = load(start, ALL_ON.scale)(lr)
+    found = {}
+    for layer in perceptual.layers:
+        picture = sr.clone().requires_grad_()
+        apart = replace(perceptual, layers=(layer,)).build()(picture, hr)
+        (gradient,) = torch.autograd.grad(apart, picture)
+        found[layer[0]] = gradient.norm().item()
     return found
 
 

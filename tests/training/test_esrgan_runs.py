@@ -1,0 +1,111 @@
+"""The ablation of ESRGAN: one switch at a time, at the same size and the same pull, and runs that can be repeated."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields, replace
+
+import pytest
+
+from sr_course.training.history import RUNS as SHIPPED
+from sr_course.training.history import read_history
+from sr_course.training.log import Record, read_log
+from sr_course.training.loop import train
+from sr_course.training.recipe import Recipe
+from tools.train_esrgan import AFTER_ACTIVATION, ALL_ON, PIXELS, RUNS, after_activation, main, pulls
+
+PHASE_2 = [name for name in RUNS if name.startswith("esrgan")]
+FIRST_STEPS = 50
+
+
+class Enough(Exception):
+    """The run has gone as far as the test looks."""
+
+
+def parameters(recipe: Recipe) -> int:
+    return sum(parameter.numel() for parameter in recipe.network.build(recipe.scale).parameters())
+
+
+def changed(recipe: Recipe, base: Recipe) -> set[str]:
+    return {field.name for field in fields(Recipe) if getattr(recipe, field.name) != getattr(base, field.name)}
+
+
+def test_a_laptop_holds_the_small_network():
+    assert parameters(PIXELS) == 292_395 <= 300_000
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_all_networks_are_of_one_size(name):
+    assert parameters(RUNS[name]) == pytest.approx(parameters(PIXELS), rel=0.01)
+
+
+@pytest.mark.parametrize("name", PHASE_2)
+def test_phase_2_begins_with_phase_1_of_the_same_network(name):
+    start = RUNS[RUNS[name].start]
+    assert not start.is_adversarial
+    assert start.network == RUNS[name].network
+
+
+def test_each_run_takes_back_one_tweak():
+    """The five of Wang et al. 2018, section 3; whatever else changes keeps the comparison fair."""
+    assert {name: changed(RUNS[name], ALL_ON) for name in PHASE_2} == {
+        "esrgan-s": set(),
+        "esrgan-s-batch-norm": {"network", "start"},
+        "esrgan-s-residual-blocks": {"network", "start"},
+        "esrgan-s-vanilla-gan": {"adversary", "losses"},
+        "esrgan-s-after-activation": {"perceptual"},
+        "esrgan-s-no-l1": {"losses"},
+    }
+    assert {recipe.seed for recipe in RUNS.values()} == {0}
+    assert RUNS["esrgan-s-vanilla-gan"].adversary == replace(ALL_ON.adversary, kind="vanilla")
+    assert [term.name for term in RUNS["esrgan-s-no-l1"].losses] == ["perceptual", "adversarial"]
+    assert all(name.startswith("relu") for name, _ in RUNS["esrgan-s-after-activation"].perceptual.layers)
+    assert {len({RUNS[name].steps for name in PHASE_2}), len({RUNS[name].steps for name in RUNS}) - 1} == {1}
+
+
+def test_features_after_the_activation_pull_as_hard():
+    before, after = (pulls(term, pictures=3) for term in (ALL_ON.perceptual, after_activation(ALL_ON.perceptual)))
+    for name, (partner, factor) in AFTER_ACTIVATION.items():
+        assert after[partner] == pytest.approx(before[name], rel=0.1)
+        assert factor > 2  # without it, they would not
+
+
+def test_a_run_that_has_no_start_says_so(tmp_path, capsys):
+    assert main(["esrgan-s", "--out", str(tmp_path / "run"), "--start", "runs/nowhere"]) == 2
+    assert "runs/nowhere, and there is no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_shipped_run_is_that_of_its_recipe(name):
+    folder = SHIPPED / f"{name}_x4"
+    if not folder.is_dir():
+        pytest.skip(f"{name} is not among the shipped runs yet")
+    history = read_history(folder)
+    assert history.recipe == RUNS[name]
+    assert history.snapshots[-1] == history.last_logged == RUNS[name].steps
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("SR_COURSE_SLOW"), reason="takes a minute a run; set SR_COURSE_SLOW to run it")
+@pytest.mark.parametrize("name", ["rrdb-s", "esrgan-s"])
+def test_a_shipped_run_can_be_repeated(tmp_path, name):
+    """The first 50 steps again, from the recipe alone: every term and every sign, line by line."""
+    folder = SHIPPED / f"{name}_x4"
+    if not folder.is_dir():
+        pytest.skip(f"{name} is not among the shipped runs yet")
+    ours = []
+
+    def watch(record: Record) -> None:
+        if record["event"] == "train":
+            ours.append(record)
+            if record["step"] == FIRST_STEPS:
+                raise Enough
+
+    with pytest.raises(Enough):
+        train(read_history(folder).recipe, tmp_path / "run", watch=watch, bar=False)
+    shipped = [one for one in read_log(folder) if one["event"] == "train" and one["step"] <= FIRST_STEPS]
+    assert [one["step"] for one in ours] == [one["step"] for one in shipped]
+    assert len(shipped) == FIRST_STEPS // RUNS[name].log_every
+    for one, other in zip(ours, shipped, strict=True):
+        assert one["terms"] == pytest.approx(other["terms"], rel=0.02), one["step"]
+        assert one.get("diagnostics", {}).keys() == other.get("diagnostics", {}).keys()
