@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -21,7 +22,7 @@ from sr_course.training.checkpoints import checkpoints, load_run
 from sr_course.training.history import read_history
 from sr_course.training.log import read_log
 from sr_course.training.loop import make_learners, train
-from sr_course.training.networks import AdversaryOptions, PerceptualOptions, SRResNetOptions
+from sr_course.training.networks import AdversaryOptions, PerceptualOptions, RRDBOptions, SRResNetOptions
 from sr_course.training.objective import make_objective
 from sr_course.training.recipe import Recipe
 from sr_course.training.recipes import RECIPES
@@ -257,7 +258,7 @@ def test_the_classroom_begins_with_the_published_weights():
     assert torch.equal(network.tail.conv.weight, load("srresnet").tail.conv.weight)
 
 
-def test_the_papers_recipe_is_the_papers():
+def test_the_papers_recipe_of_srgan_is_the_papers():
     paper = RECIPES["srgan"]["paper"]  # Ledig et al. 2017, section 3.2 and equations 3 to 6
     assert (paper.steps, paper.batch_size, paper.hr_crop, paper.scale) == (200_000, 16, 96, 4)
     assert paper.learning_rate_at(99_999) == pytest.approx(1e-4)
@@ -266,6 +267,45 @@ def test_the_papers_recipe_is_the_papers():
     assert paper.perceptual.rescale == pytest.approx(1 / 12.75)
     assert (paper.perceptual.backbone, paper.perceptual.layers) == ("vgg19", (("relu5_4", 1.0),))
     assert RECIPES["srresnet"]["paper"].steps == 1_000_000
+
+
+def test_the_papers_recipe_of_esrgan_is_the_papers():
+    """Wang et al. 2018, sections 3.2 to 4.1; what the paper leaves open, from the authors' options in BasicSR."""
+    pixels, paper = RECIPES["rrdb"]["paper"], RECIPES["esrgan"]["paper"]
+    assert sum(p.numel() for p in pixels.network.build(4).parameters()) == 16_697_987
+    for one in (pixels, paper):
+        assert (one.batch_size, one.hr_crop, one.scale, one.betas) == (16, 128, 4, (0.9, 0.999))
+    assert pixels.losses == (Term("l1"),)
+    rates = [pixels.learning_rate_at(step) for step in (199_999, 200_000, 400_000, 600_000, 999_999)]
+    assert rates == pytest.approx([2e-4, 1e-4, 5e-5, 2.5e-5, 1.25e-5])
+    rates = [paper.learning_rate_at(step) for step in (0, 49_999, 50_000, 100_000, 200_000, 300_000)]
+    assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5, 1.25e-5, 6.25e-6])
+    assert {term.name: term.weight for term in paper.losses} == {"perceptual": 1.0, "adversarial": 5e-3, "l1": 1e-2}
+    assert paper.adversary.kind == "relativistic"
+    assert (paper.perceptual.backbone, paper.perceptual.layers) == ("vgg19", (("conv5_4", 1.0),))
+    assert (paper.perceptual.distance, paper.perceptual.rescale) == ("l1", 1.0)
+    assert (pixels.steps, paper.steps) == (1_000_000, 400_000)
+
+
+@pytest.mark.parametrize("size", ["paper", "classroom"])
+def test_phase_2_begins_where_phase_1_ends(size):
+    """In the folder that `sr-course train rrdb` writes unless told otherwise, with the same network."""
+    assert RECIPES["esrgan"][size].start == f"runs/rrdb-{size}"
+    assert RECIPES["esrgan"][size].network == RECIPES["rrdb"][size].network
+    with pytest.raises(TrainingError, match=f"runs/rrdb-{size}, and there is no such folder. Train that run first"):
+        make_learners(replace(RECIPES["esrgan"][size], network=RRDBOptions(blocks=1), hr_crop=32), CPU)
+
+
+def test_a_run_begins_from_a_shipped_one(gan, tmp_path, monkeypatch):
+    """From its last snapshot, where no network of the zoo has that name: all that a shipped run has of its weights."""
+    first = replace(gan, losses=(Term("l1"),), steps=4, snapshot_steps=(0, 4))
+    train(first, tmp_path / "first_x2", bar=False)
+    shutil.rmtree(tmp_path / "first_x2" / "checkpoints")
+    monkeypatch.setattr("sr_course.training.loop.RUNS", tmp_path)
+    begun = make_learners(replace(gan, start="first"), CPU)["generator"].network
+    kept = read_history(tmp_path / "first_x2").weights(4)
+    assert kept.keys() == begun.state_dict().keys()
+    assert all(torch.equal(weight, begun.state_dict()[name]) for name, weight in kept.items())
 
 
 def test_a_recipe_survives_json(gan):
