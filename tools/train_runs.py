@@ -73,7 +73,7 @@ RUNS: Mapping[str, Run] = {
     "srgan-s": Run(recipe=HEALTHY),
     "srgan-s-no-pretraining": Run(recipe=replace(HEALTHY, start="")),
     "srgan-s-strong-discriminator": Run(
-        recipe=replace(HEALTHY, adversary=replace(HEALTHY.adversary, channels=32, hidden=256, learning_rate_factor=20))
+        recipe=replace(HEALTHY, adversary=replace(HEALTHY.adversary, channels=32, hidden=256, learning_rate_factor=4))
     ),
     "srgan-s-missing-detach": Run(recipe=HEALTHY, take_step=step_without_detach),
     "srresnet-s-mse": without_adversary("mse"),
