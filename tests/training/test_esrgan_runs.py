@@ -6,12 +6,16 @@ import os
 from dataclasses import fields, replace
 
 import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from sr_course.training.history import RUNS as SHIPPED
 from sr_course.training.history import read_history
 from sr_course.training.log import Record, read_log
 from sr_course.training.loop import train
 from sr_course.training.recipe import Recipe
+from sr_course.training.recipes import RECIPES
 from tools.train_esrgan import AFTER_ACTIVATION, ALL_ON, PIXELS, RUNS, after_activation, main, pulls
 
 PHASE_2 = [name for name in RUNS if name.startswith("esrgan")]
@@ -73,6 +77,30 @@ def test_features_after_the_activation_pull_as_hard():
 def test_a_run_that_has_no_start_says_so(tmp_path, capsys):
     assert main(["esrgan-s", "--out", str(tmp_path / "run"), "--start", "runs/nowhere"]) == 2
     assert "runs/nowhere, and there is no such folder" in capsys.readouterr().err
+
+
+def multiplications(recipe: Recipe) -> float:
+    """Multiply-adds of a whole run: a network forward, and about twice that backward; counted without computing."""
+
+    def once(network: nn.Module, side: int) -> float:
+        with FlopCounterMode(display=False) as counter:
+            network.to("meta")(torch.empty(recipe.batch_size, 3, side, side, device="meta"))
+        return counter.get_total_flops() / 2
+
+    generator = once(recipe.network.build(recipe.scale), recipe.hr_crop // recipe.scale)
+    if not recipe.is_adversarial:
+        return recipe.steps * 3 * generator
+    features = once(recipe.perceptual.build().features, recipe.hr_crop)
+    discriminator = once(recipe.adversary.build(recipe.hr_crop), recipe.hr_crop)
+    # the generator makes pictures twice, for each of the two steps; the discriminator learns from two kinds, and hands
+    # on a gradient from one
+    return recipe.steps * (4 * generator + 3 * features + 8 * discriminator)
+
+
+@pytest.mark.parametrize(("one", "other"), [("rrdb", "srresnet"), ("esrgan", "srgan")])
+def test_a_classroom_waits_no_longer_than_for_the_older_networks(one, other):
+    one, other = (multiplications(RECIPES[model]["classroom"]) for model in (one, other))
+    assert one == pytest.approx(other, rel=0.1)
 
 
 @pytest.mark.parametrize("name", RUNS)
