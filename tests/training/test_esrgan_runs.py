@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import fields, replace
 
 import pytest
@@ -20,6 +21,15 @@ from tools.train_esrgan import AFTER_ACTIVATION, ALL_ON, PIXELS, RUNS, after_act
 
 PHASE_2 = [name for name in RUNS if name.startswith("esrgan")]
 FIRST_STEPS = 50
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As the runs were made: with more, sums are taken in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 class Enough(Exception):
@@ -116,8 +126,8 @@ def test_a_shipped_run_is_that_of_its_recipe(name):
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("SR_COURSE_SLOW"), reason="takes a minute a run; set SR_COURSE_SLOW to run it")
 @pytest.mark.parametrize("name", ["rrdb-s", "esrgan-s"])
-def test_a_shipped_run_can_be_repeated(tmp_path, name):
-    """The first 50 steps again, from the recipe alone: every term and every sign, line by line."""
+def test_a_shipped_run_can_be_repeated(tmp_path, one_thread, name):
+    """The first 50 steps again, from the recipe alone: every term, and how hard each side pulls, line by line."""
     folder = SHIPPED / f"{name}_x4"
     if not folder.is_dir():
         pytest.skip(f"{name} is not among the shipped runs yet")
@@ -136,4 +146,5 @@ def test_a_shipped_run_can_be_repeated(tmp_path, name):
     assert len(shipped) == FIRST_STEPS // RUNS[name].log_every
     for one, other in zip(ours, shipped, strict=True):
         assert one["terms"] == pytest.approx(other["terms"], rel=0.02), one["step"]
-        assert one.get("diagnostics", {}).keys() == other.get("diagnostics", {}).keys()
+        for sign in [name for name in other.get("diagnostics", {}) if name.startswith("pull")]:
+            assert one["diagnostics"][sign] == pytest.approx(other["diagnostics"][sign], rel=0.05), one["step"]
