@@ -8,6 +8,7 @@ of networks have no protocol: they look at the whole picture in RGB, as it is, u
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -176,10 +177,59 @@ def perceptual_distance(
             or is not a number.
         ModelError: the weights are not here.
     """
-    _require_rgb(sr, hr)
-    network = features or _vgg(backbone, str(sr.device))
-    found, wanted = network(sr), network(hr)
-    return torch.stack([_turned(found[name], wanted[name]) for name in network.layers]).mean(dim=0)
+    return _over_layers(_turned, sr, hr, backbone, features)
+
+
+def texture_distance(
+    sr: Tensor, hr: Tensor, *, backbone: Backbone = "vgg16", features: VGGFeatures | None = None
+) -> Tensor:
+    """How differently strong VGG's features are in each picture and its truth, wherever they lie: 0 to 1.
+
+    Each feature is averaged over the whole picture. Two means a and b are alike by 2ab / (a^2 + b^2), which is 1 for
+    equal ones and 0 where one is 0. One minus that is averaged over the features of a layer, then over five layers.
+
+    So fur costs nothing where there is as much fur, whichever way each hair lies; nor does a head in the wrong place.
+    `structure_distance` is the other half, which asks for the place.
+
+    This is not DISTS, though its two halves: DISTS has weights that were fitted to the verdicts of people, takes the
+    picture itself as one more layer, and pools otherwise than VGG.
+
+    Args:
+        sr, hr, backbone, features: as in `perceptual_distance`.
+
+    Returns:
+        `(N,)`, with a gradient where the pictures have one.
+
+    Raises:
+        ValueError, ModelError: as in `perceptual_distance`.
+
+    Source: Ding et al. 2020, "Image quality assessment: unifying structure and texture similarity", their l(x, y).
+    """
+    return _over_layers(_otherwise_strong, sr, hr, backbone, features)
+
+
+def structure_distance(
+    sr: Tensor, hr: Tensor, *, backbone: Backbone = "vgg16", features: VGGFeatures | None = None
+) -> Tensor:
+    """How little VGG's features rise and fall together in each picture and its truth: 0 for equal ones, 2 at most.
+
+    Each feature is compared by 2 cov / (var + var) over the places of the picture, which is 1 where they rise and fall
+    alike and about 0 where they have nothing to do with each other. One minus that is averaged over the features of a
+    layer, then over five layers. Detail in the wrong place costs more than none: the other half, `texture_distance`,
+    does not ask for the place.
+
+    Args:
+        sr, hr, backbone, features: as in `perceptual_distance`.
+
+    Returns:
+        `(N,)`, with a gradient where the pictures have one.
+
+    Raises:
+        ValueError, ModelError: as in `perceptual_distance`.
+
+    Source: Ding et al. 2020, as in `texture_distance`, their s(x, y).
+    """
+    return _over_layers(_otherwise_placed, sr, hr, backbone, features)
 
 
 Judge = Literal["alex", "vgg", "squeeze"]
@@ -283,10 +333,35 @@ def _lpips_judge(net: Judge, device: str) -> Any:
         return LearnedPerceptualImagePatchSimilarity(net_type=net, normalize=True).to(device)
 
 
+def _over_layers(
+    apart: Callable[[Tensor, Tensor], Tensor], sr: Tensor, hr: Tensor, backbone: Backbone, features: VGGFeatures | None
+) -> Tensor:
+    """The mean of a distance of features, `(N, C, h, w)` twice to `(N,)`, over the layers of a network."""
+    _require_rgb(sr, hr)
+    network = features or _vgg(backbone, str(sr.device))
+    found, wanted = network(sr), network(hr)
+    return torch.stack([apart(found[name], wanted[name]) for name in network.layers]).mean(dim=0)
+
+
 def _turned(x: Tensor, y: Tensor) -> Tensor:
     """Squared distance of the directions of two fields of vectors `(N, C, h, w)`, averaged over the places: `(N,)`."""
     x, y = (one / (torch.linalg.vector_norm(one, dim=1, keepdim=True) + 1e-10) for one in (x, y))
     return (x - y).square().sum(dim=1).mean(dim=(1, 2))
+
+
+_ALIKE = 1e-6  # features that are 0 in both pictures are alike; Ding et al. 2020 take the same constant
+
+
+def _otherwise_strong(x: Tensor, y: Tensor) -> Tensor:
+    x, y = x.mean(dim=(2, 3)), y.mean(dim=(2, 3))
+    alike = (2 * x * y + _ALIKE) / (x.square() + y.square() + _ALIKE)
+    return 1 - alike.mean(dim=1)
+
+
+def _otherwise_placed(x: Tensor, y: Tensor) -> Tensor:
+    x, y = (one - one.mean(dim=(2, 3), keepdim=True) for one in (x, y))
+    together, each = (one.mean(dim=(2, 3)) for one in (2 * x * y, x.square() + y.square()))
+    return 1 - ((together + _ALIKE) / (each + _ALIKE)).mean(dim=1)
 
 
 def _require_rgb(sr: Tensor, hr: Tensor) -> None:

@@ -32,7 +32,11 @@ from sr_course.metrics import (
     perceptual_distance,
     psnr,
     ssim,
+    structure_distance,
+    texture_distance,
 )
+from sr_course.naturalness import niqe
+from sr_course.resample import imresize
 
 PLAIN = Protocol(name="plain", channel="rgb", round_rgb=False, border=0)
 
@@ -173,6 +177,45 @@ def test_perceptual_distance_in_loops(random_vgg):
     assert found.item() == pytest.approx(np.mean(layers), rel=1e-4)
 
 
+def test_texture_and_structure_in_loops(random_vgg):
+    """Ding et al. 2020: means and covariances of each feature over the picture, as fractions with two equal sides."""
+    hr = torch.rand(1, 3, 16, 20, generator=torch.Generator().manual_seed(2))
+    sr = hr.square()
+    x, y = random_vgg(sr), random_vgg(hr)
+    texture, structure = [], []
+    for name in PERCEPTUAL_LAYERS:
+        alike, together = [], []
+        for a, b in zip(*(one[name][0].double().numpy() for one in (x, y)), strict=True):
+            a, b = a.ravel(), b.ravel()
+            alike.append((2 * a.mean() * b.mean() + 1e-6) / (a.mean() ** 2 + b.mean() ** 2 + 1e-6))
+            if a.size == 1:  # the deepest layer of so small a picture has one place, and nothing rises or falls
+                together.append(1.0)
+                continue
+            both = np.cov(a, b, bias=True)
+            together.append((2 * both[0, 1] + 1e-6) / (both[0, 0] + both[1, 1] + 1e-6))
+        texture.append(1 - np.mean(alike))
+        structure.append(1 - np.mean(together))
+    assert texture_distance(sr, hr, features=random_vgg).item() == pytest.approx(np.mean(texture), rel=1e-4)
+    assert structure_distance(sr, hr, features=random_vgg).item() == pytest.approx(np.mean(structure), rel=1e-4)
+
+
+def test_texture_does_not_ask_for_the_place_and_structure_does():
+    hr = images.centre_crop(images.read(photo("red_panda").path), 64, 96)
+    elsewhere = hr.roll((16, 32), dims=(2, 3))  # all of it, but elsewhere
+    with torch.inference_mode():
+        texture, structure = (metric(elsewhere, hr).item() for metric in (texture_distance, structure_distance))
+        soft = imresize(bicubic_lr(hr, 4), 4).clamp(0, 1)
+        assert texture < 0.8 * texture_distance(soft, hr).item()
+        assert structure > 1.2 * structure_distance(soft, hr).item()
+        for metric in (texture_distance, structure_distance):
+            assert metric(hr, hr).abs().item() < 1e-5
+            torch.testing.assert_close(metric(soft, hr), metric(hr, soft))
+    leaf = soft.clone().requires_grad_()
+    texture_distance(leaf, hr).sum().backward()
+    assert torch.isfinite(leaf.grad).all()
+    assert leaf.grad.abs().sum() > 0
+
+
 def test_perceptual_distance_picture_by_picture(noise):
     """Equal pictures are 0 apart, others more, and each picture is measured by itself and both ways alike."""
     hr, sr = pair(torch.cat([noise, noise.flip(3) ** 2]))
@@ -208,7 +251,7 @@ def test_the_network_of_a_distance_serves_where_gradients_are_wanted(monkeypatch
     assert leaf.grad is not None
 
 
-@pytest.mark.parametrize("metric", [perceptual_distance, lpips])
+@pytest.mark.parametrize("metric", [perceptual_distance, texture_distance, structure_distance, lpips])
 @pytest.mark.parametrize(("sr", "says"), [
     (torch.zeros(1, 3, 40, 41), "one shape"), (torch.zeros(3, 40, 40), "one shape"),
     (torch.full((1, 3, 40, 40), 2.0), r"sr runs from 2 to 2; metrics take \[0, 1\]"),
@@ -325,22 +368,40 @@ def test_an_interval_of_too_little(values):
 
 
 @pytest.mark.skipif("SR_COURSE_LONG_TESTS" not in os.environ, reason="minutes; set SR_COURSE_LONG_TESTS to run")
-@pytest.mark.xfail(
-    reason="measured over 12 photographs: SRGAN is nearer by 0.0045, interval -0.06 to 0.04, so it is open"
-)
 def test_the_better_number_and_the_nearer_picture_are_two_things():
-    """On the course's test photographs SRResNet has the better PSNR, SRGAN the smaller distance in the eyes of VGG."""
+    """On the course's test photographs SRResNet has the better PSNR; who is nearer to VGG depends on what is asked.
+
+    Features at their places: SRResNet in the first block, SRGAN in the last, and no difference that these photographs
+    could show in the mean of all. How much there is of each feature, and whether it looks like a photograph: SRGAN.
+    """
+    network = VGGFeatures(PERCEPTUAL_LAYERS)
+    first, last = VGGFeatures(["relu1_2"]), VGGFeatures(["relu5_3"])
     figures = {"srresnet": [], "srgan": []}
     for name, rows in figures.items():
-        network = zoo.load(name)
+        generator = zoo.load(name)
         for one in photos("test"):
             hr = images.read(one.path)
             with torch.inference_mode():
-                sr = network(bicubic_lr(hr, 4)).clamp(0, 1)
-                rows.append([psnr(sr, hr).item(), perceptual_distance(sr, hr).item()])
-    better = torch.tensor(figures["srresnet"]) - torch.tensor(figures["srgan"])
-    by_pixels, by_features = interval(better[:, 0]), interval(better[:, 1])
-    print(f"PSNR of SRResNet over SRGAN: {better[:, 0].mean():.2f} dB, {by_pixels[0]:.2f} to {by_pixels[1]:.2f}")
-    print(f"distance: {better[:, 1].mean():.4f}, {by_features[0]:.4f} to {by_features[1]:.4f}")
-    assert by_pixels[0] > 1
-    assert by_features[0] > 0
+                sr = generator(bicubic_lr(hr, 4)).clamp(0, 1)
+                x, y = last(sr)["relu5_3"], last(hr)["relu5_3"]
+                rows.append({
+                    "psnr": psnr(sr, hr).item(),
+                    "perceptual": perceptual_distance(sr, hr, features=network).item(),
+                    "perceptual, block 1": perceptual_distance(sr, hr, features=first).item(),
+                    "squared, block 5": ((x - y).square().mean() / y.square().mean()).item(),
+                    "texture": texture_distance(sr, hr, features=network).item(),
+                    "structure": structure_distance(sr, hr, features=network).item(),
+                    "niqe": niqe(sr).item(),
+                })  # fmt: skip
+    bounds = {}
+    for key in figures["srgan"][0]:
+        better = torch.tensor([a[key] - b[key] for a, b in zip(figures["srresnet"], figures["srgan"], strict=True)])
+        bounds[key] = interval(better)
+        print(f"{key}, SRResNet less SRGAN: {better.mean():.4f}, {bounds[key][0]:.4f} to {bounds[key][1]:.4f}")
+    assert bounds["psnr"][0] > 1
+    assert bounds["perceptual"][0] < 0 < bounds["perceptual"][1]
+    assert bounds["structure"][0] < 0 < bounds["structure"][1]
+    assert bounds["perceptual, block 1"][1] < 0  # SRResNet is nearer
+    assert bounds["squared, block 5"][0] > 0  # SRGAN is nearer
+    assert bounds["texture"][0] > 0.02
+    assert bounds["niqe"][0] > 1
