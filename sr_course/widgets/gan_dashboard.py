@@ -48,7 +48,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class _Panel:
+class Panel:
     """One of the small charts.
 
     Attributes:
@@ -81,13 +81,11 @@ class _Panel:
 
 
 _PULL = "pull"
-_PANELS = (
-    _Panel("Generator's loss", "generator's loss", {}, "{:.3g}", log=True),
-    _Panel("Discriminator's loss", "discriminator's loss", {"loss": "discriminator_loss"}, "{:.3g}", log=True),
-    _Panel(
-        "Mean logit", "mean logit", {"real": "logit_real", "fake": "logit_fake"}, "{:.2f}", guide=(0.0, "undecided")
-    ),
-    _Panel(
+PANELS = (
+    Panel("Generator's loss", "generator's loss", {}, "{:.3g}", log=True),
+    Panel("Discriminator's loss", "discriminator's loss", {"loss": "discriminator_loss"}, "{:.3g}", log=True),
+    Panel("Mean logit", "mean logit", {"real": "logit_real", "fake": "logit_fake"}, "{:.2f}", guide=(0.0, "undecided")),
+    Panel(
         "Discriminator's accuracy",
         "accuracy",
         {"accuracy": "accuracy"},
@@ -95,8 +93,8 @@ _PANELS = (
         include=(0.0, 1.0),
         guide=(0.5, "chance"),
     ),
-    _Panel("Pull: adversarial / content", "pull", {"pull": _PULL}, "{:.3g}", log=True, guide=(1.0, "equal")),
-    _Panel(
+    Panel("Pull: adversarial / content", "pull", {"pull": _PULL}, "{:.3g}", log=True, guide=(1.0, "equal")),
+    Panel(
         "Detail / true detail",
         "detail",
         {"detail": "detail_ratio"},
@@ -104,9 +102,9 @@ _PANELS = (
         include=(0.0,),
         guide=(1.0, "truth"),
     ),
-    _Panel("Likeness of details", "likeness of details", {"pattern": "pattern"}, "{:.3f}", include=(0.0,)),
-    _Panel("Checkerboard / detail", "checkerboard", {"checkerboard": "checkerboard"}, "{:.3f}", include=(0.0,)),
-    _Panel("Colour shift, levels of 255", "colour shift", {"shift": "colour_shift"}, "{:.2f}", include=(0.0,)),
+    Panel("Likeness of details", "likeness of details", {"pattern": "pattern"}, "{:.3f}", include=(0.0,)),
+    Panel("Checkerboard / detail", "checkerboard", {"checkerboard": "checkerboard"}, "{:.3f}", include=(0.0,)),
+    Panel("Colour shift, levels of 255", "colour shift", {"shift": "colour_shift"}, "{:.2f}", include=(0.0,)),
 )
 
 
@@ -139,7 +137,7 @@ class _Replay:
     results: list[list[int]] = field(default_factory=list)
     bicubic_psnr: list[float] = field(default_factory=list)
     psnr: list[list[float]] = field(default_factory=list)
-    panels: list[_Panel] = field(default_factory=list)
+    panels: list[Panel] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
     common: list[Chart] = field(default_factory=list)
     readings: list[list[str]] = field(default_factory=list)
@@ -151,7 +149,7 @@ class _Replay:
 
     def missing(self) -> str:
         """Say which panels are left out."""
-        absent = [panel.said for panel in _PANELS if panel not in self.panels]
+        absent = [panel.said for panel in PANELS if panel not in self.panels]
         return f"Not in this run's log, so not shown: {', '.join(absent)}." if absent else ""
 
     def to_dict(self, letter: str) -> dict[str, Any]:
@@ -424,7 +422,7 @@ def _replay(name: str, case: Case, axis: Axis, count: int, sprite: Sprite) -> _R
 
 
 def _add_charts(replays: Sequence[_Replay], axis: Axis) -> None:
-    for panel in _PANELS:
+    for panel in PANELS:
         curves = {one.name: found for one in replays if (found := panel.curves(one.case.history))}
         values = [value for lines in curves.values() for curve in lines.values() for value in curve.values]
         reach = (min(values), max(values)) if values else ()
