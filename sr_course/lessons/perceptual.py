@@ -76,16 +76,16 @@ def check_guesses(guesses: Callable[[Tensor], Any]) -> None:
             squared, absolute = came
         except (TypeError, ValueError):
             return _GUESSES.wrong("a pair: for the squared error, for the absolute error", _shown(came))
-        for error, given, expected in (("squared", squared, right[0]), ("absolute", absolute, right[1])):
+        for kind, given, expected in (("squared", squared, right[0]), ("absolute", absolute, right[1])):
             if not isinstance(given, Tensor) or given.shape != expected.shape:
                 return _GUESSES.wrong(
-                    f"a guess of shape {_shape(expected)} for the {error} error and {case}", _shown(given)
+                    f"a guess of shape {_shape(expected)} for the {kind} error and {case}", _shown(given)
                 )
             if not torch.allclose(given.to(expected), expected, atol=1e-5):
-                turned = torch.allclose(squared.to(expected), right[1]) if error == "squared" else False
+                turned = torch.allclose(squared.to(expected), right[1]) if kind == "squared" else False
                 slip = ", as when the two are exchanged" if turned else ""
                 return _GUESSES.wrong(
-                    f"{expected[0]:.3f} at the first pixel, for the {error} error and {case}", f"{given[0]:.3f}{slip}"
+                    f"{expected[0]:.3f} at the first pixel, for the {kind} error and {case}", f"{given[0]:.3f}{slip}"
                 )
     return _GUESSES.right("With truths 0, 0 and 1: one third, which is none of them, and 0, which forgets the 1.")
 

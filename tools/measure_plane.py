@@ -1,0 +1,112 @@
+"""Measure networks on the course's test photographs, in pixels and in the eyes of VGG, for lesson 4.
+
+    python tools/measure_plane.py NAME ...
+
+Writes `sr_course/zoo/runs/plane_x4.json`: for each method every figure of every photograph. Methods that stand in the
+file already are measured again only when they are named; a method takes a minute or two on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sr_course import images
+from sr_course.data.shipped import photos
+from sr_course.degradations import bicubic_lr
+from sr_course.errors import CourseError
+from sr_course.features import VGGFeatures
+from sr_course.images import from_pil, to_pil
+from sr_course.metrics import (
+    MATLAB_Y,
+    PERCEPTUAL_LAYERS,
+    perceptual_distance,
+    psnr,
+    ssim,
+    structure_distance,
+    texture_distance,
+)
+from sr_course.naturalness import niqe
+from sr_course.zoo import ZOO, load
+
+FILE = ZOO / "runs" / "plane_x4.json"
+
+Figures = dict[str, float | list[float]]
+
+
+class _Kept:
+    """The features of a picture at one layer, to stand for the network where it has run already."""
+
+    def __init__(self, name: str, seen: dict[str, dict[str, Tensor]], pictures: dict[str, Tensor]) -> None:
+        self.layers = (name,)
+        self._seen, self._pictures = seen, pictures
+
+    def __call__(self, picture: Tensor) -> dict[str, Tensor]:
+        return next(self._seen[key] for key, one in self._pictures.items() if one is picture)
+
+
+def measure(sr: Tensor, hr: Tensor, network: VGGFeatures) -> Figures:
+    """Measure a picture against its truth, `(1, 3, H, W)` each.
+
+    Returns:
+        PSNR, SSIM and NIQE; and a value for each of `PERCEPTUAL_LAYERS` of the three distances that VGG is asked for
+        and of the squared error of its features, as a fraction of the truth's mean square.
+    """
+    pictures = {"sr": sr, "hr": hr}
+    seen = {key: network(one) for key, one in pictures.items()}
+    figures: Figures = {"psnr": psnr(sr, hr, MATLAB_Y).item(), "ssim": ssim(sr, hr, MATLAB_Y).item()}
+    figures["niqe"] = niqe(sr).item()
+    distances = {"perceptual": perceptual_distance, "texture": texture_distance, "structure": structure_distance}
+    for name, distance in distances.items():
+        figures[name] = [
+            distance(sr, hr, features=_Kept(layer, seen, pictures)).item()  # type: ignore[arg-type]
+            for layer in PERCEPTUAL_LAYERS
+        ]
+    figures["squared"] = [
+        ((seen["sr"][layer] - seen["hr"][layer]).square().mean() / seen["hr"][layer].square().mean()).item()
+        for layer in PERCEPTUAL_LAYERS
+    ]
+    return figures
+
+
+@torch.inference_mode()
+def measure_method(name: str) -> list[Figures]:
+    """Measure what a method makes of each test photograph, rounded to 8 bits as a file would be."""
+    network, vgg = load(name), VGGFeatures(PERCEPTUAL_LAYERS)
+    rows = []
+    for photo in photos("test"):
+        hr = images.read(photo.path)
+        rows.append(measure(from_pil(to_pil(network(bicubic_lr(hr, 4)).clamp(0, 1))), hr, vgg))
+    return rows
+
+
+def main(argv: Sequence[str] | None = None, file: Path = FILE) -> int:
+    """Measure the methods that were named and return the exit status."""
+    parser = argparse.ArgumentParser(description="Measure networks on the test photographs, for lesson 4.")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="a method that `sr-course evaluate` knows")
+    names = parser.parse_args(argv).names
+    known = json.loads(file.read_text(encoding="utf-8"))["methods"] if file.is_file() else {}
+    for name in names:
+        try:
+            rows = measure_method(name)
+        except CourseError as error:
+            parser.error(str(error))
+        known[name] = {key: [_rounded(row[key]) for row in rows] for key in rows[0]}
+        told = {"photographs": [one.name for one in photos("test")], "layers": PERCEPTUAL_LAYERS, "methods": known}
+        lines = json.dumps(told).replace('}, "', '},\n"').replace(']], "', ']],\n"')
+        file.write_text(lines + "\n", encoding="utf-8")
+        print(f"{name}: {sum(known[name]['psnr']) / len(rows):.2f} dB", flush=True)
+    return 0
+
+
+def _rounded(figure: float | list[float]) -> float | list[float]:
+    return [round(one, 5) for one in figure] if isinstance(figure, list) else round(figure, 5)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
