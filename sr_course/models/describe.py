@@ -145,27 +145,40 @@ class _Walk:
 
     def _pass(self, name: str, layer: nn.Module) -> str:
         """Go through one layer: widen the field, change the step, return the layer's kind."""
-        kind = type(layer).__name__
         match layer:
             case nn.Conv2d():
-                kernel, stride = layer.kernel_size[-1], layer.stride[-1]
-                self.field += (kernel - 1) * layer.dilation[-1] * self.step
-                self.step *= stride
-                return f"{kind} k{kernel}n{layer.out_channels}s{stride}"
+                self.field += (layer.kernel_size[-1] - 1) * layer.dilation[-1] * self.step
+                self.step *= layer.stride[-1]
             case nn.PixelShuffle():
                 self.step /= layer.upscale_factor
-                return f"{kind} x{layer.upscale_factor}"
             case nn.Upsample(mode="nearest", scale_factor=float() as factor) if factor.is_integer():
                 self.step /= int(factor)  # every pixel is repeated, and none seen beside it
-                return f"{kind} x{int(factor)}"
             case Interpolation():
                 kernel_width = KERNELS[layer.kernel].width if isinstance(layer.kernel, str) else layer.kernel.width
                 self.field += (int(kernel_width) - 1) * self.step
                 self.step /= layer.scale
-                return f"{kind} x{layer.scale}"
             case nn.Linear():
                 self.field = Fraction(self.first_side)
-                return f"{kind} n{layer.out_features}"
-            case _ if isinstance(layer, _POINTWISE):
-                return kind
-        raise ModelError(f"{name}: how far {kind} sees is not known here; add it to sr_course/models/describe.py.")
+            case _ if not isinstance(layer, _POINTWISE):
+                kind = type(layer).__name__
+                raise ModelError(
+                    f"{name}: how far {kind} sees is not known here; add it to sr_course/models/describe.py."
+                )
+        return notation(layer)
+
+
+def notation(layer: nn.Module) -> str:
+    """Name a layer by its class, with its sizes where the papers write them: `Conv2d k9n64s1`, `PixelShuffle x2`."""
+    kind = type(layer).__name__
+    match layer:
+        case nn.Conv2d():
+            return f"{kind} k{layer.kernel_size[-1]}n{layer.out_channels}s{layer.stride[-1]}"
+        case nn.PixelShuffle():
+            return f"{kind} x{layer.upscale_factor}"
+        case nn.Upsample(scale_factor=float() as factor):
+            return f"{kind} x{factor:g}"
+        case Interpolation():
+            return f"{kind} x{layer.scale}"
+        case nn.Linear():
+            return f"{kind} n{layer.out_features}"
+    return kind
