@@ -8,7 +8,7 @@ the features of five layers. In a descent also `adversarial`: a small discrimina
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -58,10 +58,17 @@ class PictureLoss:
         with torch.no_grad():
             self._wanted = self._features(truth) if self._features else {}
 
-    def terms(self, picture: Tensor) -> dict[str, Tensor]:
-        """Compute each loss of a picture, weight included; scalars with their gradients."""
-        found = self._features(picture) if self._features else {}
-        return {name: weight * self._term(name, picture, found) for name, weight in self.weights.items()}
+    def terms(self, picture: Tensor, *, only: Collection[str] | None = None) -> dict[str, Tensor]:
+        """Compute each loss of a picture, weight included; scalars with their gradients.
+
+        Args:
+            picture: `(1, 3, H, W)`.
+            only: some of the losses, where not all are wanted; without those by VGG it is not asked.
+        """
+        weights = {name: weight for name, weight in self.weights.items() if only is None or name in only}
+        asked = self._features is not None and bool(layers_of(weights, self._features.backbone))
+        found = self._features(picture) if self._features and asked else {}
+        return {name: weight * self._term(name, picture, found) for name, weight in weights.items()}
 
     def _term(self, name: str, picture: Tensor, found: Mapping[str, Tensor]) -> Tensor:
         if name in PIXEL_LOSSES:
@@ -293,7 +300,7 @@ class Adversary:
         return drawn
 
 
-def layers_of(names: Mapping[str, float], backbone: Backbone = "vgg16") -> list[str]:
+def layers_of(names: Collection[str], backbone: Backbone = "vgg16") -> list[str]:
     """Which layers of VGG losses need, in the order in which they run."""
     wanted = set(names) | (set(PERCEPTUAL_LAYERS) if DISTANCE in names else set())
     return [layer for layer in layer_names(backbone) if layer in wanted]
