@@ -25,7 +25,7 @@ from sr_course.training.objective import Objective
 from sr_course.training.recipe import Recipe
 from sr_course.training.recipes import SRGAN_LAPTOP
 from sr_course.training.runtime import Runtime
-from sr_course.training.steps import Learners, Step, discriminator_step, generator_step
+from sr_course.training.steps import Learners, Step, adversarial_step, discriminator_step, generator_step
 
 SNAPSHOTS = (0, 10, 50, 100, 200, 400, 600, 800)
 
@@ -47,6 +47,15 @@ def step_without_detach(
     discriminator.optimizer.zero_grad(set_to_none=True)  # the next line computes them again; the generator's stay
     judged = discriminator_step(parts, learners, objective, runtime, step)
     return {**judged, **generator_step(parts, learners, objective, runtime, step)}
+
+
+def step_with_more_judging(
+    parts: Sequence[Batch], learners: Learners, objective: Objective, runtime: Runtime, step: int
+) -> dict[str, Tensor]:
+    """An adversarial step with a known imbalance: the discriminator is moved four times, the generator once."""
+    for _ in range(3):
+        discriminator_step(parts, learners, objective, runtime, step)
+    return adversarial_step(parts, learners, objective, runtime, step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +81,7 @@ def without_adversary(loss: str, layer: str = "") -> Run:
 RUNS: Mapping[str, Run] = {
     "srgan-s": Run(recipe=HEALTHY),
     "srgan-s-no-pretraining": Run(recipe=replace(HEALTHY, start="")),
-    "srgan-s-strong-discriminator": Run(
-        recipe=replace(HEALTHY, adversary=replace(HEALTHY.adversary, channels=32, hidden=256, learning_rate_factor=4))
-    ),
+    "srgan-s-strong-discriminator": Run(recipe=HEALTHY, take_step=step_with_more_judging),
     "srgan-s-missing-detach": Run(recipe=HEALTHY, take_step=step_without_detach),
     "srresnet-s-mse": without_adversary("mse"),
     "srresnet-s-l1": without_adversary("l1"),
