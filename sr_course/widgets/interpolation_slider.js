@@ -23,6 +23,8 @@ function render({ model, el }) {
     redraw,
     label: `Share of ${names[1]}`,
   });
+  player.slider.before(element("strong", {}, names[0])); // the ends of the slider
+  player.slider.after(element("strong", {}, names[1]));
   const first = cellIn(cells, truthCell);
   const blends = ways.map(({ name }) => {
     const picture = makePicture(first, PICTURE_SIDE);
@@ -41,7 +43,6 @@ function render({ model, el }) {
   const root = element(
     "div",
     { class: "sr-view sr-blend", role: "group", "aria-label": `Between ${names[0]} and ${names[1]}` },
-    element("div", { class: "sr-blend-ends" }, element("span", {}, names[0]), element("span", {}, names[1])),
     player.bar,
     element("div", { class: "sr-pictures" }, ...blends.map(({ figure }) => figure), truth.figure),
     lower,
