@@ -193,9 +193,9 @@ SRGAN_LAPTOP = Recipe(
     name="laptop",
     network=SRRESNET_LAPTOP.network,
     start="srresnet-s",
-    # Weighed by the pull of each side on the pictures: the adversary begins with a thirtieth of the content's, and has a
-    # fifth to two fifths of it later. VGG16's last features alone, as in the paper, left a grid on so small a network; a
-    # discriminator that learns as slowly as the generator did not see the grid in time.
+    # Weighed by the pull of each side on the pictures: the adversary begins with a thirtieth of the content's, and has
+    # a fifth to two fifths of it later. VGG16's last features alone, as in the paper, left a grid on a network as small
+    # as this; a discriminator that learns as slowly as the generator did not see the grid in time.
     losses=(Term("perceptual"), Term("adversarial", 0.03), Term("l1", 2.0)),
     perceptual=PerceptualOptions(layers=(("relu3_3", 0.002), ("relu4_3", 0.02))),
     adversary=AdversaryOptions(channels=32, hidden=256, learning_rate_factor=4),
@@ -350,9 +350,9 @@ ESRGAN_LAPTOP = Recipe(
     name="laptop",
     network=RRDB_LAPTOP.network,
     start="rrdb-s",
-    # Weighed by the pull on the pictures: each layer begins with 0.2, and the adversary comes to about half of both after
-    # 150 steps. With the generator at 0.0001, a discriminator at 0.00005 was right in every answer from step 120 on: so
-    # the generator learns faster here, and the discriminator does not.
+    # Weighed by the pull on the pictures: each layer begins with 0.2, and the adversary comes to about half of both
+    # after 150 steps. With the generator at 0.0001, a discriminator at 0.00005 was right in every answer from step 120
+    # on: so the generator learns faster here, and the discriminator does not.
     losses=(Term("perceptual"), Term("adversarial", 0.015), Term("l1", 2.0)),
     perceptual=PerceptualOptions(layers=(("conv3_3", 0.035), ("conv4_3", 0.06)), distance="l1"),
     adversary=AdversaryOptions(kind="relativistic", channels=24, hidden=128, learning_rate_factor=0.15),
