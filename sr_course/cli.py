@@ -12,6 +12,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sr_course import __version__
@@ -19,7 +20,10 @@ from sr_course.errors import CourseError
 from sr_course.training import command as training
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from sr_course.data.catalog import Entry
+    from sr_course.metrics import Protocol
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -127,6 +131,7 @@ def _add_evaluate(verbs: Verbs) -> None:
     verb.add_argument(
         "--protocol", metavar="NAME", help="how to measure; unless given, as the method's figures were published"
     )
+    _add_self_ensemble(verb)
     verb.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     verb.set_defaults(run=_evaluate)
 
@@ -142,7 +147,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         data, name = arguments.data, None
     else:
         raise CourseError("--data is empty; name a folder, or leave --data out for the course's test photographs.")
-    table = evaluate(arguments.model, data, scale=arguments.scale, protocol=protocol, name=name)
+    if arguments.self_ensemble:
+        network, _, usual = _method(arguments.model, arguments.scale)
+        network, scale = _ensemble(network), arguments.scale
+        table = evaluate(network, data, scale=scale, protocol=protocol or usual, name=name)
+        table = replace(table, model=f"{arguments.model}, self-ensemble")
+    else:
+        table = evaluate(arguments.model, data, scale=arguments.scale, protocol=protocol, name=name)
     print(table.to_json() if arguments.json else table.to_text())
     return 0
 
@@ -151,24 +162,69 @@ def _add_upscale(verbs: Verbs) -> None:
     verb = verbs.add_parser("upscale", help="enlarge a photograph of any size")
     verb.add_argument("photo", metavar="PHOTO", help="the picture to enlarge")
     verb.add_argument("out", metavar="OUT", help="where to write it: a name ending in .png, .jpg or .webp")
-    verb.add_argument("--model", default="bicubic", metavar="MODEL", help="a method of the course (bicubic)")
+    verb.add_argument("--model", default="bicubic", metavar="MODEL", help="a method, or a run's folder (bicubic)")
     verb.add_argument("--scale", type=_positive, default=4, metavar="N", help="factor of enlargement (4)")
     verb.add_argument(
-        "--tile", type=_positive, default=256, metavar="PIXELS", help="side of a tile of the source (256)"
+        "--tile",
+        type=_positive,
+        metavar="PIXELS",
+        help="side of a tile of the source (256, or less for memory)",
     )
+    verb.add_argument("--blend", metavar="OTHER", help="mix the weights of MODEL with those of another, of one form")
+    verb.add_argument("--alpha", type=float, metavar="A", help="share of OTHER in the mixture, from 0 to 1 (0.5)")
+    _add_self_ensemble(verb)
     verb.set_defaults(run=_upscale)
 
 
 def _upscale(arguments: argparse.Namespace) -> int:
+    from sr_course.models.blend import blend
     from sr_course.upscaling import upscale_file
-    from sr_course.zoo import load, method
 
-    network, overlap = load(arguments.model, arguments.scale), method(arguments.model).overlap
-    width, height = upscale_file(
+    if arguments.alpha is not None and arguments.blend is None:
+        raise CourseError("--alpha is the share of another model; name it, as in --blend srgan --alpha 0.3.")
+    network, overlap, _ = _method(arguments.model, arguments.scale)
+    if arguments.blend is not None:
+        other, wider, _ = _method(arguments.blend, arguments.scale)
+        network = blend(network, other, 0.5 if arguments.alpha is None else arguments.alpha)
+        overlap = None if overlap is None or wider is None else max(overlap, wider)
+    if arguments.self_ensemble:
+        network = _ensemble(network)
+    enlarged = upscale_file(
         network, arguments.photo, arguments.out, arguments.scale, tile=arguments.tile, overlap=overlap, bar=True
     )
-    print(f"{arguments.out}: {width}x{height}")
+    print(f"{arguments.out}: {enlarged.size[0]}x{enlarged.size[1]}")
+    for change in enlarged.changes:
+        print(change)
     return 0
+
+
+def _add_self_ensemble(verb: argparse.ArgumentParser) -> None:
+    about = "mean over the picture flipped and turned in eight ways: a little better, eight times as long"
+    verb.add_argument("--self-ensemble", action="store_true", help=about)
+
+
+def _method(model: str, scale: int) -> tuple[nn.Module, int | None, Protocol]:
+    """A method of the course, or the network of a training run; its overlap if it is known, its usual protocol."""
+    from pathlib import Path
+
+    from sr_course.errors import ModelError
+    from sr_course.metrics import MATLAB_Y
+    from sr_course.training.checkpoints import load_run
+    from sr_course.zoo import load, method
+
+    if not Path(model).is_dir():
+        return load(model, scale), method(model).overlap, method(model).protocol
+    network = load_run(model)
+    made_for = getattr(network, "scale", scale)
+    if made_for != scale:
+        raise ModelError(f"{model}: was trained for x{made_for}, not x{scale}; add --scale {made_for}.")
+    return network, None, MATLAB_Y
+
+
+def _ensemble(network: nn.Module) -> nn.Module:
+    from sr_course.models.blend import SelfEnsemble
+
+    return SelfEnsemble(network)
 
 
 def _add_data(verbs: Verbs) -> None:

@@ -11,6 +11,7 @@ import secrets
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,27 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", "
 LONGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383, "PNG": 2**31 - 1}  # what each format can hold
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+_WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Original:
+    """A picture as its author made it: what `read` gives up, transparency and colour profile, is kept.
+
+    Attributes:
+        image: 8 bits a channel and upright; of mode `L`, `LA`, `RGB` or `RGBA`.
+        profile: the ICC profile that says what its numbers mean; None where the file had none that fits.
+        changes: what could not be kept, a sentence each.
+    """
+
+    image: Image.Image
+    profile: bytes | None
+    changes: tuple[str, ...]
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether some of it may be transparent."""
+        return self.image.mode in ("LA", "RGBA")
 
 
 def read(path: str | os.PathLike[str]) -> Tensor:
@@ -51,6 +73,31 @@ def read_pil(path: str | os.PathLike[str]) -> Image.Image:
         return _rgb(image)
 
 
+def read_original(path: str | os.PathLike[str], content: bytes | None = None) -> Original:
+    """Read a picture so that a new file can keep what it was: transparency, colour profile, grey as grey.
+
+    The numbers of a picture with a profile stay as they are, and the profile stays with them. Converting to sRGB would
+    cut off the colours that only the wider space has, and round twice. A CMYK picture has to be converted, for neither
+    networks nor PNG know inks: it goes through its profile, and becomes sRGB with a profile that says so.
+
+    Camera, date, place and other such notes are not read; the camera's orientation is applied.
+
+    Args:
+        path: the file.
+        content: what is in the file where it is not on this disk, such as an upload; then `path` is only a name.
+
+    Raises:
+        ImageError: as in `read`.
+    """
+    with _opened(path, content) as opened:
+        changes = _lost(opened)
+        opened.load()
+        image = ImageOps.exif_transpose(opened)
+    with _told_of(path):
+        kept, profile, more = _kept(image)
+    return Original(image=kept, profile=profile, changes=(*changes, *more))
+
+
 def is_picture_name(path: str | os.PathLike[str]) -> bool:
     """Tell by its name whether a file of a folder is one of the pictures in it.
 
@@ -66,9 +113,9 @@ def is_grey(path: str | os.PathLike[str]) -> bool:
         return image.mode in ("1", "L", "LA", *_SIXTEEN_BIT)
 
 
-def size(path: str | os.PathLike[str]) -> tuple[int, int]:
+def size(path: str | os.PathLike[str], content: bytes | None = None) -> tuple[int, int]:
     """Return width and height of a picture file as it is to be looked at, without reading its pixels."""
-    with _opened(path) as image:
+    with _opened(path, content) as image:
         quarter_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
         return (image.height, image.width) if quarter_turned else image.size
 
@@ -118,13 +165,22 @@ def to_pil(picture: Tensor) -> Image.Image:
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
 
 
-def write(picture: Tensor | Image.Image, path: str | os.PathLike[str], *, quality: int | None = None) -> Path:
+def write(
+    picture: Tensor | Image.Image,
+    path: str | os.PathLike[str],
+    *,
+    quality: int | None = None,
+    profile: bytes | None = None,
+) -> Path:
     """Write a picture as PNG, JPEG or WebP, by the ending of the name; whole, or not at all.
+
+    Transparency is kept where the format has it; JPEG has none, and there it is laid over white.
 
     Args:
         picture: `(1, 3, H, W)` or `(1, 1, H, W)` in [0, 1] (rounded to 8 bits), or a Pillow image.
         path: where to. A file that is there already is replaced once the new one is complete.
         quality: 1 to 100 for JPEG (95 unless told) and WebP (lossless unless told); PNG has none.
+        profile: the ICC profile that says what the numbers mean; without one they count as sRGB.
 
     Raises:
         ImageError: another ending, a picture too large for the format, or a place that cannot be written.
@@ -132,12 +188,12 @@ def write(picture: Tensor | Image.Image, path: str | os.PathLike[str], *, qualit
     path = Path(path)
     image = picture if isinstance(picture, Image.Image) else to_pil(picture)
     form = check_writable(path, image.size)
-    options: dict[str, object] = {}
+    options: dict[str, object] = {} if profile is None else {"icc_profile": profile}
     if form == "JPEG":
-        image = image.convert("RGB")
-        options = {"quality": 95 if quality is None else quality, "subsampling": 0}
-    elif form == "WEBP":
-        options = {"lossless": True} if quality is None else {"quality": quality}
+        image = image if image.mode in ("L", "RGB") else _rgb(image)
+        options |= {"quality": 95 if quality is None else quality, "subsampling": 0}
+    elif form == "WEBP":  # exact: with the colours of what is transparent
+        options |= {"lossless": True, "exact": True} if quality is None else {"quality": quality}
     try:
         _save_beside_and_replace(image, path, form, options)
     except OSError as error:
@@ -269,16 +325,17 @@ def grid(pictures: Sequence[Tensor], columns: int | None = None, *, gap: int = 4
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+def _opened(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
     """Open a picture for a while, and say in a sentence what is wrong with it."""
     try:
         with warnings.catch_warnings():
             # Pillow warns from 89 megapixels on; the course reads those and refuses only what Pillow refuses.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path if content is None else io.BytesIO(content)) as image:
                 yield image
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from None
+        empty = Path(path).is_file() and Path(path).stat().st_size == 0 if content is None else not content
+        raise _unreadable(Path(path), error, empty=empty) from None
 
 
 def _open(path: str | os.PathLike[str]) -> Image.Image:
@@ -296,8 +353,7 @@ def _told_of(path: str | os.PathLike[str]) -> Iterator[None]:
         raise ImageError(f"{path}: {error}") from None
 
 
-def _unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
-    path = Path(path)
+def _unreadable(path: Path, error: Exception, *, empty: bool) -> ImageError:
     if isinstance(error, FileNotFoundError):
         return ImageError(f"{path}: there is no such file. Check the name and the folder.")
     if path.is_dir():
@@ -306,10 +362,12 @@ def _unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
         return ImageError(f"{path}: may not be read. Change its permissions or copy it.")
     if isinstance(error, Image.DecompressionBombError):
         return ImageError(f"{path}: more than 179 megapixels. Crop or shrink it first.")
-    if path.stat().st_size == 0:
+    if empty:
         return ImageError(f"{path}: the file is empty. Download or export it again.")
     if isinstance(error, UnidentifiedImageError):
-        return ImageError(f"{path}: not a picture that can be read. If it is a RAW or PSD file, export a PNG first.")
+        return ImageError(
+            f"{path}: not a picture that can be read. If it is a HEIC, RAW or PSD file, export a PNG first."
+        )
     return ImageError(f"{path}: the picture is damaged or cut short ({error}). Download or export it again.")
 
 
@@ -323,21 +381,72 @@ def _rgb(image: Image.Image) -> Image.Image:
         )
     if image.mode == "CMYK" and image.info.get("icc_profile"):
         return _through_profile(image)
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+    if _has_alpha(image):
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
 
 
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in _WITH_ALPHA or "transparency" in image.info
+
+
 def _through_profile(image: Image.Image) -> Image.Image:
+    if _colour_space(image.info["icc_profile"]) != "CMYK":
+        return image.convert("RGB")  # a profile that cannot be used counts as none
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
     try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
         converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError):
-        return image.convert("RGB")  # a profile that cannot be used counts as none
+        return image.convert("RGB")
     assert converted is not None
     return converted
+
+
+def _colour_space(profile: bytes) -> str:
+    """Return which numbers an ICC profile is for, such as `RGB`, `GRAY` or `CMYK`; nothing where it is damaged."""
+    try:
+        return ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
+    except (ImageCms.PyCMSError, OSError):
+        return ""
+
+
+def _lost(opened: Image.Image) -> list[str]:
+    """Say what Pillow will leave behind of a file that it has opened but not read."""
+    said = []
+    frames = getattr(opened, "n_frames", 1)
+    if frames > 1 and opened.format != "MPO":  # with phones that is one photograph, and a second for the depth
+        said.append(f"Of its {frames} pictures, the first was taken.")
+    if opened.mode in _SIXTEEN_BIT or any(";16" in str(tile[3]) for tile in getattr(opened, "tile", [])):
+        said.append("Its 16 bits a channel became 8.")
+    return said
+
+
+def _kept(image: Image.Image) -> tuple[Image.Image, bytes | None, list[str]]:
+    """A picture in one of the modes of `Original`, the profile that fits it, and what was changed."""
+    profile: bytes | None = image.info.get("icc_profile") or None
+    space = _colour_space(profile) if profile else ""
+    if image.mode == "CMYK":
+        if space != "CMYK":
+            said = "It is made of inks (CMYK) without a usable profile; its colours were guessed, and are sRGB now."
+            return image.convert("RGB"), None, [said]
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        return _through_profile(image), srgb, ["It is made of inks (CMYK); by its profile they became sRGB."]
+    if image.mode in _SIXTEEN_BIT:
+        image = to_pil(from_pil(image)[:, :1])
+    elif _has_alpha(image):
+        image = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
+    elif image.mode in ("1", "L"):
+        image = image.convert("L")
+    else:
+        image = _rgb(image)
+    grey = image.mode in ("L", "LA")
+    if profile and grey and space == "RGB":  # no file of grey may have it; of equal red, green and blue it is true
+        image = image.convert("RGB" if image.mode == "L" else "RGBA")
+    elif profile and space != ("GRAY" if grey else "RGB"):
+        return image, None, ["Its colour profile is damaged or of another kind of picture, and was left out."]
+    return image, profile, []
 
 
 def _save_beside_and_replace(image: Image.Image, path: Path, form: str, options: dict[str, object]) -> None:

@@ -15,9 +15,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from sr_course import images
+from sr_course.cli import main
+from sr_course.data.shipped import photo
+from sr_course.training.checkpoints import write_tensors
+from sr_course.training.recipes import recipe
 
 
 def sr_course(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -237,3 +241,104 @@ def wait_for_server(runtime: Path, server: subprocess.Popen[bytes], log: Path) -
         assert server.poll() is None, log.read_text()
         time.sleep(0.25)
     raise AssertionError(log.read_text())
+
+
+# --- enlarging, in this process
+
+
+def told(capsys, *arguments: object) -> tuple[int, str, str]:
+    status = main([str(one) for one in arguments])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.fixture
+def small(tmp_path, noise) -> Path:
+    return images.write(noise[..., :10, :12], tmp_path / "in.png")
+
+
+def test_upscale_says_what_the_result_does_not_keep(tmp_path, capsys):
+    frames = [Image.new("L", (4, 4), level) for level in (0, 255)]
+    frames[0].save(tmp_path / "in.gif", save_all=True, append_images=frames[1:])
+    status, out, err = told(capsys, "upscale", tmp_path / "in.gif", tmp_path / "out.png")
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [f"{tmp_path / 'out.png'}: 16x16", "Of its 2 pictures, the first was taken."]
+
+
+def test_upscale_keeps_transparency_and_profile(tmp_path, capsys):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGBA", (5, 4), (200, 0, 0, 100)).save(tmp_path / "in.png", icc_profile=profile)
+    assert told(capsys, "upscale", tmp_path / "in.png", tmp_path / "out.webp", "--scale", 2)[0] == 0
+    with Image.open(tmp_path / "out.webp") as result:
+        assert (result.size, result.mode, result.info["icc_profile"]) == ((10, 8), "RGBA", profile)
+        assert result.getpixel((5, 5)) == (200, 0, 0, 100)
+
+
+def test_a_blend_goes_from_one_model_to_the_other(tmp_path, capsys, small):
+    def result(*options: object) -> torch.Tensor:
+        assert told(capsys, "upscale", small, tmp_path / "out.png", *options)[0] == 0
+        return images.read(tmp_path / "out.png")
+
+    first, second = result("--model", "srresnet"), result("--model", "srgan")
+    mixed = {a: result("--model", "srresnet", "--blend", "srgan", "--alpha", a) for a in (0, 0.5, 1)}
+    half = result("--model", "srresnet", "--blend", "srgan")
+    assert (first - second).abs().max() > 0.1
+    assert (mixed[0] - first).abs().max() <= 1.01 / 255
+    assert (mixed[1] - second).abs().max() <= 1.01 / 255
+    assert min((mixed[0.5] - one).abs().max() for one in (first, second)) > 0.02
+    assert torch.equal(half, mixed[0.5])
+
+
+def test_what_cannot_be_blended(tmp_path, capsys, small):
+    out = tmp_path / "out.png"
+    for options, says in (
+        (("--alpha", "0.3"), "name it, as in --blend srgan"),
+        (("--model", "srresnet", "--blend", "srresnet-s"), "only networks of one architecture can be blended"),
+        (("--model", "srresnet", "--blend", "srgan", "--alpha", "2"), "alpha is 2; it goes from 0"),
+        (("--model", "srresnet", "--blend", "nothing"), "choose from bicubic"),
+    ):
+        status, said, err = told(capsys, "upscale", small, out, *options)
+        assert (status, said, err.count("\n")) == (2, "", 1)
+        assert says in err
+    assert not out.exists()
+
+
+def test_self_ensemble(tmp_path, capsys, small):
+    """Bicubic has no preferred hand, so nothing changes; a network has one."""
+    assert told(capsys, "upscale", small, tmp_path / "plain.png")[0] == 0
+    assert told(capsys, "upscale", small, tmp_path / "mean.png", "--self-ensemble")[0] == 0
+    plain, mean = images.read(tmp_path / "plain.png"), images.read(tmp_path / "mean.png")
+    assert (plain - mean).abs().max() <= 1.01 / 255
+    scores = []
+    for options in ((), ("--self-ensemble",)):
+        status, out, err = told(capsys, "evaluate", "srresnet-s", "--data", photos_cut(tmp_path), "--json", *options)
+        assert (status, err) == (0, "")
+        scores.append(json.loads(out))
+    assert [one["model"] for one in scores] == ["srresnet-s", "srresnet-s, self-ensemble"]
+    assert scores[0]["protocol"] == scores[1]["protocol"]
+    assert scores[0]["psnr"] < scores[1]["psnr"] < scores[0]["psnr"] + 1
+
+
+def photos_cut(folder: Path) -> Path:
+    cut = folder / "photos"
+    cut.mkdir(exist_ok=True)
+    images.write(images.read(photo("hawa_mahal").path)[..., 100:196, 100:196], cut / "lattice.png")
+    return cut
+
+
+def test_upscale_with_the_network_of_a_run(tmp_path, capsys, small):
+    settings = recipe("srcnn", "smoke")
+    torch.manual_seed(0)
+    network = settings.network.build(settings.scale).eval()
+    at = tmp_path / "run" / "checkpoints" / "00000001"
+    at.mkdir(parents=True)
+    write_tensors(at / "generator.safetensors", network.state_dict(), {"recipe": json.dumps(settings.to_dict())})
+    (at / "state.pt").write_bytes(b"")
+    arguments = ("upscale", small, tmp_path / "out.png", "--model", at, "--scale")
+    assert told(capsys, *arguments, settings.scale)[0] == 0
+    with torch.inference_mode():
+        whole = network(images.read(small)).clamp(0, 1)
+    assert (images.read(tmp_path / "out.png") - whole).abs().max() <= 0.51 / 255
+    status, _, err = told(capsys, *arguments, settings.scale + 1)
+    assert status == 2
+    assert f"was trained for x{settings.scale}, not x{settings.scale + 1}" in err
