@@ -31,6 +31,7 @@ MOST_SIDE = 384  # pixels: at this size the pictures of one error are about 3 MB
 METRICS = ("MSE", "SSIM", "VGG distance", "random network")
 _LARGER_IS_NEARER = ("SSIM",)
 _STILL_SIDE, _GAP, _LINE = 160, 8, 20
+_CHANCE_SEED = 2  # not that of the noise, whose numbers it would be in step with
 _WIDEST = 760  # px of the still
 
 # --- agreement of two orders
@@ -138,6 +139,7 @@ class EqualError(Still, anywidget.AnyWidget):
         seed: int = 0,
         scene: str = "",
     ) -> None:
+        self._closed = threading.Event()
         _require(picture, distortions, mses, mse)
         self.picture = picture.detach().cpu()
         self.mses = tuple(mses)
@@ -145,7 +147,6 @@ class EqualError(Still, anywidget.AnyWidget):
         self._seed = seed
         self._made: dict[int, _Level] = {}
         self._turn = threading.RLock()
-        self._closed = threading.Event()
         self._measuring: threading.Thread | None = None
         self._trouble = ""
         self._answers = 0
@@ -454,7 +455,7 @@ def _on_screen(picture: Tensor) -> Image.Image:
 
     Plain rounding would take 11.4 levels of light, added everywhere, for 11, and with it a fourteenth of the error.
     """
-    chance = torch.rand(picture.shape, generator=torch.Generator().manual_seed(0))
+    chance = torch.rand(picture.shape, generator=torch.Generator().manual_seed(_CHANCE_SEED))
     levels = ((picture * 255 * 100).round() / 100 + chance).floor()  # whole levels stay what they are
     return to_pil(levels.clamp(0, 255) / 255)
 
