@@ -1,0 +1,54 @@
+"""The figures that lesson 4 reads are those of the metrics, layer by layer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from sr_course.features import VGGFeatures
+from sr_course.metrics import PERCEPTUAL_LAYERS, perceptual_distance, psnr, structure_distance, texture_distance
+from tools import measure_plane
+
+
+@pytest.fixture(scope="module")
+def two() -> tuple[torch.Tensor, torch.Tensor]:
+    hr = torch.rand(1, 3, 96, 192, generator=torch.Generator().manual_seed(0))
+    return hr.square(), hr
+
+
+def test_the_layers_of_each_distance_have_the_metric_as_their_mean(two):
+    network = VGGFeatures(PERCEPTUAL_LAYERS, "random")
+    with torch.inference_mode():
+        figures = measure_plane.measure(*two, *(network(one) for one in two))
+        assert figures["psnr"] == pytest.approx(psnr(*two).item())
+        for name, metric in {
+            "perceptual": perceptual_distance,
+            "texture": texture_distance,
+            "structure": structure_distance,
+        }.items():
+            assert len(figures[name]) == len(PERCEPTUAL_LAYERS)
+            assert sum(figures[name]) / 5 == pytest.approx(metric(*two, features=network).item(), rel=1e-5)
+        x, y = (network(one)["relu3_3"] for one in two)
+    assert figures["squared"][2] == pytest.approx(((x - y).square().sum() / y.square().sum()).item(), rel=1e-5)
+
+
+def test_methods_are_added_to_the_file_one_by_one(tmp_path, monkeypatch, capsys):
+    row = {"psnr": 30.0, "texture": [0.123456789] * 5}
+    monkeypatch.setattr(measure_plane, "measure_methods", lambda names: {name: [row] * 12 for name in names})
+    file = tmp_path / "plane.json"
+    for name in ("bicubic", "srcnn"):
+        assert measure_plane.main([name], file) == 0
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    assert list(stored["methods"]) == ["bicubic", "srcnn"]
+    assert stored["methods"]["srcnn"] == {"psnr": [30.0] * 12, "texture": [[0.12346] * 5] * 12}
+    assert len(stored["photographs"]) == 12
+    assert capsys.readouterr().out == "bicubic: 30.00 dB\nsrcnn: 30.00 dB\n"
+
+
+def test_a_method_that_does_not_exist(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        measure_plane.main(["magic"], tmp_path / "plane.json")
+    assert "there is no model 'magic'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
