@@ -36,14 +36,15 @@ function render({ model, el }) {
     const verdict = element("span", { class: "sr-abl-verdict" });
     const guessing = element("td", {});
     if (index !== full) guessing.append(element("div", { class: "sr-abl-guess", role: "group", "aria-label": `Your prediction for ${row.name}` }, ...guesses), verdict);
-    const figures = metrics.map(() => element("td", { class: "sr-abl-figure" }));
+    const figures = metrics.map(() => element("td", { class: "sr-abl-figure" }, "?"));
     const onOff = row.on.map((is) => element("td", { class: is ? "sr-abl-on" : "sr-abl-off" }, is ? "on" : "off"));
     const node = element("tr", {}, element("th", { scope: "row" }, chooser), ...onOff, guessing, ...figures);
     return { node, chooser, guesses, verdict, figures };
   });
-  const heads = ["Run", ...switches, "Prediction", ...metrics].map((title, at) =>
-    element("th", { scope: "col", ...(at === switches.length + 2 + predicted ? { class: "sr-abl-predicted" } : {}) }, title),
-  );
+  const heads = [
+    ...["Run", ...switches, "Prediction"].map((title) => element("th", { scope: "col" }, title)),
+    ...metrics.map((title) => element("th", { scope: "col", class: "sr-abl-figure" }, title)),
+  ];
   const table = element(
     "table",
     {},
@@ -60,7 +61,6 @@ function render({ model, el }) {
   const choices = samples.map((_, index) => makeButton(on, String(index + 1), `Picture ${index + 1}`, () => change({ sample: index })));
   const first = cellIn(cells, samples[0].truth);
   const [left, middle, truth] = [0, 1, 2].map(() => makePicture(first, PICTURE_SIDE));
-  middle.figure.classList.add("sr-result");
   truth.caption.append(element("strong", {}, "Truth"));
   const plotted = element("div", { class: "sr-abl-charts" });
   const look = element(
@@ -143,6 +143,7 @@ function render({ model, el }) {
       return { name: row.name, says: `step ${written(row.steps[at])}, ${row.psnr[state.sample][at]}`, cell: row.results[state.sample][at] };
     });
     const { bicubic, truth: right } = samples[state.sample];
+    middle.figure.classList.toggle("sr-result", chosen.length === 1); // two stand in their order
     if (chosen.length === 1) chosen.unshift({ name: "Bicubic", says: "", cell: bicubic });
     chosen.forEach(({ name, says, cell }, at) => {
       const { caption, canvas } = [left, middle][at];

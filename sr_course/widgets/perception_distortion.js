@@ -6,7 +6,7 @@ const LIVE = 21; // positions of the slider where Python computes, as there
 const PATIENCE = 8000; // ms without an answer before it is said
 const DISTORTIONS = [["RMSE", "rmse"], ["PSNR", "psnr"]];
 const TITLES = { rmse: "RMSE, levels of 255", psnr: "PSNR, dB" };
-const LABEL_AWAY = 11; // px from a point to its name
+const LABEL_AWAY = 14; // px from a point to its name
 const SHAPES = [
   { d: "M8 2.5a5.5 5.5 0 1 0 .01 0Z" },
   { d: "M3.5 3.5h9v9h-9Z" },
@@ -198,6 +198,7 @@ function render({ model, el }) {
   // The second of two to blend, or the one to be seen.
   function select(index, asSecond) {
     const [first] = state.selected;
+    lost = false;
     if (asSecond && points[first].partners.includes(index)) change({ selected: [first, index], alpha: 0.5 });
     else change({ selected: [index], alpha: 0 });
   }
@@ -274,8 +275,8 @@ function render({ model, el }) {
     const x = (psnr) => within(across, state.distortion === "rmse" ? rmseOf(psnr) : psnr);
     const y = (distance) => within(up, distance);
     const at = ([psnr, distance]) => `${(1000 * x(psnr)).toFixed(1)} ${(1000 - 1000 * y(distance)).toFixed(1)}`;
-    const where = onCrop() ? "this picture" : "many pictures, means";
-    above.replaceChildren(element("strong", {}, distanceName), ` (↓ better), measured on ${where}`);
+    const where = onCrop() ? "this picture" : "many pictures (means)";
+    above.replaceChildren(element("strong", {}, distanceName), ` (↓ better), on ${where}`);
     below.replaceChildren(element("strong", {}, TITLES[state.distortion]), " (← better)");
     plane.setAttribute("aria-label", `${distanceName} over ${TITLES[state.distortion]}, measured on ${where}`);
 
@@ -284,11 +285,17 @@ function render({ model, el }) {
       ...up.ticks.map(([place]) => shape("path", { d: `M0 ${1000 - 1000 * place}H1000`, class: "sr-chart-grid" })),
       shape("path", { d: "M0 0V1000H1000", class: "sr-chart-frame" }),
     ];
+    const bars = []; // the intervals, as boxes of fractions: left, right, below, above
     const places = points.map(({ means, crops: measured }) => {
       const { psnr, distance } = onCrop() ? measured[state.crop] : means;
-      const [right, top] = [psnr, distance].map((values) => values.slice(1));
-      if (right.length > 0) lines.push(shape("path", { d: `M${right.map((value) => at([value, distance[0]])).join("L")}`, class: "sr-plane-interval" }));
-      if (top.length > 0) lines.push(shape("path", { d: `M${top.map((value) => at([psnr[0], value])).join("L")}`, class: "sr-plane-interval" }));
+      const interval = (ends) => {
+        if (ends.length === 0) return;
+        lines.push(shape("path", { d: `M${ends.map(at).join("L")}`, class: "sr-plane-interval" }));
+        const [rights, ups] = [ends.map(([value]) => x(value)), ends.map(([, value]) => y(value))];
+        bars.push([Math.min(...rights), Math.max(...rights), Math.min(...ups), Math.max(...ups)]);
+      };
+      interval(psnr.slice(1).map((value) => [value, distance[0]]));
+      interval(distance.slice(1).map((value) => [psnr[0], value]));
       return [x(psnr[0]), y(distance[0])];
     });
     ring.hidden = !isBlend();
@@ -306,7 +313,7 @@ function render({ model, el }) {
       const { crops: measured, means, name } = points[index];
       relabel(node, `${name}: ${(onCrop() ? measured[state.crop] : means).says}`);
     });
-    placeNames(places);
+    placeNames(places, bars);
   }
 
   function drawTrail(at, x, y) {
@@ -337,11 +344,12 @@ function render({ model, el }) {
   }
 
   // Each name where it lies on nothing else, or on the least; as in Python's still picture.
-  function placeNames(places) {
+  function placeNames(places, bars) {
     const [width, height] = [plot.clientWidth, plot.clientHeight];
     if (width === 0) return; // not laid out yet; the resize observer calls again
     const middles = places.map(([right, up]) => [right * width, (1 - up) * height]);
     const taken = middles.map(([x, y]) => [x - 8, y - 8, x + 8, y + 8]);
+    for (const [left, right, low, high] of bars) taken.push([left * width - 2, (1 - high) * height - 2, right * width + 2, (1 - low) * height + 2]);
     const edges = [-plot.offsetLeft, width + 14];
     buttons.forEach(({ name }, index) => {
       const [x, y] = middles[index];

@@ -609,7 +609,8 @@ class PerceptionDistortion(Still, anywidget.AnyWidget):
     def _draw_points(
         self, draw: ImageDraw.ImageDraw, place: Callable[[float, float], Any], font: Any, fine: int
     ) -> None:
-        marks = []
+        marks: list[tuple[float, float]] = []
+        taken: list[Box] = []
         for index, point in enumerate(self.points):
             if self._on_crop:
                 made = self._made[self.crop][index]
@@ -622,7 +623,9 @@ class PerceptionDistortion(Still, anywidget.AnyWidget):
             ):
                 if bounds:
                     draw.line(bounds, fill=(120, 120, 120), width=fine)
-        taken = [(x - 7 * fine, y - 7 * fine, x + 7 * fine, y + 7 * fine) for x, y in marks]
+                    (x0, y0), (x1, y1) = bounds
+                    taken.append((min(x0, x1) - fine, min(y0, y1) - fine, max(x0, x1) + fine, max(y0, y1) + fine))
+        taken += [(x - 7 * fine, y - 7 * fine, x + 7 * fine, y + 7 * fine) for x, y in marks]
         for index, ((x, y), point) in enumerate(zip(marks, self.points, strict=True)):
             group = self._groups[self._points[index]["group"]]
             _draw_mark(draw, (x, y), group["shape"], group["colour"], fine)

@@ -7,7 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-DARK = "--jp-ui-font-color1:#eee;--jp-ui-font-color2:#bbb;--jp-layout-color2:#333;--jp-border-color1:#777"
+DARK = (
+    "--jp-ui-font-color1:#eee;--jp-ui-font-color2:#bbb;--jp-border-color1:#777;"
+    "--jp-layout-color1:#111;--jp-layout-color2:#333"
+)
 
 
 def open_alone(page: Any, folder: Path, widget: Any, *, dark: bool = False) -> None:
