@@ -139,7 +139,7 @@ class _Controls(anywidget.AnyWidget):
 class UpscaleMyPhoto(Still, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """Enlarges a photograph of the learner four times, and lays the results over each other.
 
-    The photograph never leaves this computer: the browser hands it to the kernel in pieces. Of a photograph with more
+    The browser hands the photograph to the kernel, in pieces, and to nobody else. Of a photograph with more
     than `PART` pixels a side, a part of that size is enlarged, which can be moved; `sr-course upscale` takes the whole
     of it. The work runs in a thread of its own, tile by tile, and can be stopped at any time; closing the widget stops
     it too. The result keeps transparency and colour profile, and can be downloaded as PNG. Results of several networks
