@@ -44,7 +44,7 @@ import json
 
 from sr_course.data.shipped import photos
 from sr_course.features import VGGFeatures
-from sr_course.lessons import figure, perceptual, setup, stripes
+from sr_course.lessons import perceptual, setup, stripes
 from sr_course.metrics import PERCEPTUAL_LAYERS, interval, perceptual_distance, ssim, texture_distance
 from sr_course.resample import imresize
 from sr_course.training.history import Sample
@@ -317,9 +317,10 @@ def figures(method, key):
     return values if values.ndim == 1 else values.mean(dim=1)
 
 
+keys = ("psnr", "ssim", "perceptual", "texture", "structure", "niqe")
 print("                     PSNR   SSIM    VGG  texture  structure  NIQE")
 for method in plane["methods"]:
-    p, s, v, t, u, n = (figures(method, key).mean() for key in ("psnr", "ssim", "perceptual", "texture", "structure", "niqe"))
+    p, s, v, t, u, n = (figures(method, key).mean() for key in keys)
     print(f"{method:18} {p:6.2f}  {s:.4f}  {v:.3f}  {t:.3f}    {u:.3f}     {n:5.2f}")
 print("\nSRResNet less SRGAN, mean of the differences and interval:")
 for key in ("psnr", "perceptual", "texture", "structure", "niqe"):
@@ -343,17 +344,19 @@ for number, layer in enumerate(plane["layers"]):
         low, high = interval(ours - theirs)
         row += f"{(ours - theirs).mean():+11.3f}{'*' if low * high > 0 else ' '}"
     print(f"{layer:9}{row}")
+ours, theirs = (torch.tensor(plane["methods"][name]["perceptual"])[:, 3] for name in ("srresnet", "srgan"))
+photograph, apart = min(zip(plane["photographs"], (ours - theirs).tolist(), strict=True), key=lambda one: one[1])
+print(f"relu4_3, perceptual: SRGAN is farthest behind on {photograph}, {apart:+.2f}")
 
 # %% [markdown]
-# Read it from top to bottom. In the first layers SRGAN is *farther*: its leaves lie elsewhere, and early features are edges
-# at places. In the last it is nearer: "leaves here". The mean of five layers adds the two up to nothing. **Even a trained
-# network's distance is a distance: it punishes texture in the wrong place.** Ask for the texture alone, wherever it lies,
-# and SRGAN is nearer in every layer; ask for the place alone, and it is not.
+# Read it from top to bottom. To the first layers SRGAN is *farther*: its leaves lie elsewhere, and early features are edges
+# at places. To the last it is nearer: "leaves here". The mean of five layers adds the two up to nothing. **Even a trained
+# network's distance is a distance: it punishes texture in the wrong place.** Structure, which asks for the place, turns in
+# the same way. Texture does not: wherever it may lie, SRGAN's is nearer in every layer.
 #
-# With a random network, SRResNet is nearer on all twelve (its test says so): training brought VGG from there to a draw.
-#
-# TODO(lead): one photograph, the Eiffel tower, makes the intervals of the deep layers wide: SRGAN laid a faint grid over
-# its even sky. There features are near 0, and brought to length 1 the faintest grid counts as much as a tower.
+# One photograph makes the deep layers of the first column doubtful, the Eiffel tower. SRGAN laid a faint grid over its even
+# sky. Features are faint there, but once each is brought to length 1, a place in the sky counts as much as one on the
+# tower. The squared error, which leaves lengths alone, has no such doubt.
 #
 # By hand, on the wall:
 
@@ -367,9 +370,8 @@ def texture(sr, hr):
     return 1 - torch.stack(alike).mean()
 
 
-cut = {name: one[..., 100:260, 120:320] for name, one in {**pair, "mirrored": wall.flip(3)}.items()}
 hr = wall[..., 100:260, 120:320]
-cut["mirrored"] = hr.flip(3)
+cut = {**{name: one[..., 100:260, 120:320] for name, one in pair.items()}, "mirrored": hr.flip(3)}
 for name, one in cut.items():
     by_hand = texture(one, hr)
     assert torch.isclose(by_hand, texture_distance(one, hr)[0], atol=1e-5)
@@ -377,9 +379,9 @@ for name, one in cut.items():
 
 # %% [markdown]
 # The mirrored truth has the best texture and is nowhere near. So no number will do: **one axis for how near, one for how
-# real**. Blau and Michaeli (2018) proved that beyond a point no method can improve on both: lower distortion then *costs*
-# likeness to photographs. Their second axis asks for no truth at all. So does NIQE: it knows the statistics of photographs,
-# and not this one. By NIQE SRGAN is the more natural on all twelve.
+# real**. Blau and Michaeli (2018) proved that beyond a point no method can improve on both: lower distortion
+# then *costs* likeness to photographs. Their second axis asks for no truth. NIQE asks for none either: it knows the statistics
+# of photographs, and not this one. By NIQE SRGAN is the more natural on all twelve.
 #
 # **Task 3.** Click through the plane. Which points are beaten in both axes? Select the pair, and blend.
 
