@@ -4,6 +4,7 @@ from sr_course.widgets.ablation_matrix import Ablation, AblationMatrix, Metric
 from sr_course.widgets.blind_choice import BlindChoice, Pair, read_choices, wilson_interval
 from sr_course.widgets.compare import CompareSlider
 from sr_course.widgets.equal_error import EqualError
+from sr_course.widgets.feature_explorer import FeatureExplorer
 from sr_course.widgets.gan_dashboard import Case, GanDashboard
 from sr_course.widgets.gan_stepper import GanStepper
 from sr_course.widgets.interpolation_slider import InterpolationSlider
@@ -21,6 +22,7 @@ __all__ = [
     "Case",
     "CompareSlider",
     "EqualError",
+    "FeatureExplorer",
     "GanDashboard",
     "GanStepper",
     "InterpolationSlider",
