@@ -132,8 +132,9 @@ function render({ model, el }) {
     const mark = shape("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" });
     mark.append(shape("path", { ...SHAPES[form], fill: colour }));
     const node = element("button", { type: "button", class: "sr-plane-point" }, mark);
-    on(node, "click", (event) => select(index, event.shiftKey));
-    return { node, name: element("span", { class: "sr-plane-name", "aria-hidden": "true" }, name) };
+    const label = element("span", { class: "sr-plane-name", "aria-hidden": "true" }, name);
+    for (const one of [node, label]) on(one, "click", (event) => select(index, event.shiftKey)); // points may lie on each other
+    return { node, name: label };
   });
   const ring = element("span", { class: "sr-plane-ring", "aria-hidden": "true" });
   const labels = element("div", { "aria-hidden": "true" });
