@@ -165,7 +165,7 @@ def test_messages_of_the_browser_are_checked(equal):
 
 
 def test_what_cannot_be_reached_is_left_out_and_said(picture):
-    widget = EqualError(picture, distortions=("noise", "brightness", "contrast", "JPEG"), mses=(0.02,), mse=0.02)
+    widget = EqualError(picture, distortions=("noise", "brightness", "contrast", "JPEG"), mses=(0.024,), mse=0.024)
     try:
         assert len(widget.letters) == 3
         assert widget._state["left_out"][0].startswith("JPEG makes a squared error of")
