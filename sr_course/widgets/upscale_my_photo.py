@@ -25,7 +25,7 @@ from sr_course.data.shipped import photo
 from sr_course.errors import CourseError, ImageError, ModelError
 from sr_course.models.interpolation import Interpolation
 from sr_course.upscaling import upscale
-from sr_course.widgets.compare import CompareSlider, to_image
+from sr_course.widgets.compare import MOST_PICTURES, CompareSlider, to_image
 from sr_course.widgets.frame import front_end, png
 from sr_course.widgets.still import Still
 
@@ -35,7 +35,7 @@ PIXEL_LIMIT = 60_000_000  # of a photograph: 240 MB once it is read
 PART = 400  # px: the longest side of the part that is enlarged, so that a laptop is done within a minute
 PIECE = 2**20  # bytes of an upload in one message; Jupyter's server takes 10 MB and no more
 
-_EXAMPLE, _EXAMPLE_BOX = "red_panda", (196, 130, 316, 220)
+_EXAMPLE, _EXAMPLE_BOX = "red_panda", (88, 136, 208, 226)
 _OVERVIEW = 200  # px: the longest side of the small picture that shows which part is taken
 _TILE, _TILE_FAR = 100, 200  # source pixels; the larger where tiles share many
 _FAR = 40
@@ -142,8 +142,8 @@ class UpscaleMyPhoto(Still, ipywidgets.VBox):  # type: ignore[misc]  # ipywidget
     The browser hands the photograph to the kernel, in pieces, and to nobody else. Of a photograph with more
     than `PART` pixels a side, a part of that size is enlarged, which can be moved; `sr-course upscale` takes the whole
     of it. The work runs in a thread of its own, tile by tile, and can be stopped at any time; closing the widget stops
-    it too. The result keeps transparency and colour profile, and can be downloaded as PNG. Results of several networks
-    stay until the picture changes.
+    it too. The result keeps transparency and colour profile, and can be downloaded as PNG. The results of the last
+    seven networks stay until the picture changes.
 
     A bad file is answered with a sentence in the widget.
 
@@ -166,6 +166,7 @@ class UpscaleMyPhoto(Still, ipywidgets.VBox):  # type: ignore[misc]  # ipywidget
         self._worker: threading.Thread | None = None
         self._upload: _Upload | None = None
         self._original: images.Original | None = None
+        self._before: CompareSlider | None = None  # the comparison before, which a browser may still be opening
         _check_method(method)
         given = None if picture is None else _named(picture, "")
         self.method = method
@@ -263,8 +264,9 @@ class UpscaleMyPhoto(Still, ipywidgets.VBox):  # type: ignore[misc]  # ipywidget
                 self._job = None
             self._upload = self._original = None
             self.results = {}
-            for child in self.children:
-                child.close()
+            before = () if self._before is None else (self._before,)
+            for one in (*self.children, *before):
+                one.close()
         super().close()
 
     @property
@@ -327,7 +329,10 @@ class UpscaleMyPhoto(Still, ipywidgets.VBox):  # type: ignore[misc]  # ipywidget
         with self._turn:
             if job.stopped:  # at the last moment
                 return
+            self.results.pop(job.method, None)  # so that it becomes the last
             self.results[job.method] = result
+            for oldest in list(self.results)[: -(MOST_PICTURES - 2)]:  # beside the photo and its cubic enlargement
+                del self.results[oldest]
             self._show_pictures()
             self._end(job, "")
 
@@ -373,8 +378,9 @@ class UpscaleMyPhoto(Still, ipywidgets.VBox):  # type: ignore[misc]  # ipywidget
         if old is not None and self.results:
             self._compare.position, self._compare.zoom, self._compare.center = old.position, old.zoom, old.center
         self.children = (self._controls, self._compare)
-        if old is not None:
-            old.close()
+        if self._before is not None:
+            self._before.close()
+        self._before = old
 
     def _show(self) -> None:
         self._answers += 1

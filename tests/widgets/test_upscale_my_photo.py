@@ -167,6 +167,18 @@ def test_results_of_several_networks_stay_until_the_picture_changes(slow):
     assert list(widget._compare._images) == ["photo", "bicubic"]
 
 
+def test_of_many_networks_the_last_seven_are_compared(slow):
+    widget = UpscaleMyPhoto(plain(4, 4))
+    widget.wait(30)
+    names = [name for name in upscale_my_photo._methods() if not upscale_my_photo._lacking(name)]
+    for name in [*names, "srgan"] if len(names) > 7 else names:
+        widget.choose(name)
+        widget.start()
+        widget.wait(30)
+        assert name in widget.results
+    assert len(widget._compare._images) == 2 + len(widget.results) == min(9, 2 + len(names))
+
+
 def test_of_a_large_photograph_a_part_is_enlarged_which_can_be_moved(slow):
     large = Image.new("RGB", (1200, 500))
     large.paste((250, 250, 250), (800, 0, 1200, 500))
