@@ -177,6 +177,7 @@ runs = ablations({{name: Path(path) for name, path in {paths!r}.items()}})
 matrix = AblationMatrix(runs, switches=SWITCHES, distance=QUICK)
 matrix
 """
+    page.set_default_timeout(120_000)  # on a machine that trains beside it
     run_notebook(page, lab, lab.write("ablation.ipynb", [cell_text]))
     root = page.locator(".sr-abl").first
     root.wait_for()

@@ -123,6 +123,7 @@ first, second, _ = networks()
 slider = InterpolationSlider(first, second, sample(0, {SIZE}), distance=QUICK, names=("soft", "sharp"))
 slider
 """
+    page.set_default_timeout(120_000)  # on a machine that trains beside it
     run_notebook(page, lab, lab.write("interpolation.ipynb", [cell_text]))
     root = drawn(page)
     slider(root).focus()

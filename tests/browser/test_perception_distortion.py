@@ -54,7 +54,7 @@ def drawn(page):
     root = page.locator(".sr-plane").first
     root.wait_for()
     truth = root.get_by_role("img", name="the truth")
-    wait_until(page, lambda: pixels(truth).std() > 5, "the pictures appear", 30)
+    wait_until(page, lambda: pixels(truth).std() > 5, "the pictures appear", 90)
     return root
 
 
@@ -81,7 +81,7 @@ def wait_for_picture(page, root, picture: np.ndarray, tolerance: int = 0) -> Non
         parts = (shot[top : top + height, left : left + width] for top in (3, 4, 5) for left in (3, 4, 5))
         return any(part.shape == enlarged.shape and np.abs(part - enlarged).max() <= tolerance for part in parts)
 
-    wait_until(page, seen, "the picture is seen", 30)
+    wait_until(page, seen, "the picture is seen", 60)
 
 
 def wait_for_point(page, root, widget, name: str, crop: int = 0) -> None:
@@ -187,6 +187,7 @@ from tests.browser.test_perception_distortion import QUICK, crops, some_points
 plane = PerceptionDistortion(some_points(), crops(), distance=QUICK)
 plane
 """
+    page.set_default_timeout(120_000)  # on a machine that trains beside it
     run_notebook(page, lab, lab.write("plane.ipynb", [cell_text]))
     root = drawn(page)
     point(root, "soft").focus()
