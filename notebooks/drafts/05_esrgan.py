@@ -43,7 +43,7 @@ from torch import nn
 from sr_course.data.shipped import photos
 from sr_course.features import VGGFeatures
 from sr_course.lessons import esrgan, figure, setup
-from sr_course.metrics import MATLAB_Y, PERCEPTUAL_LAYERS, interval, perceptual_distance, psnr, texture_distance
+from sr_course.metrics import MATLAB_Y, interval, perceptual_distance, psnr, texture_distance
 from sr_course.training.history import Sample, read_history, shipped_run
 
 setup()
@@ -84,13 +84,11 @@ show(stretched, zoom=2, columns=3,
 
 # %%
 panda = images.read(photo("red_panda").path)
-after = VGGFeatures(PERCEPTUAL_LAYERS)(panda)
-before = VGGFeatures([name.replace("relu", "conv") for name in PERCEPTUAL_LAYERS])(panda)
-for name, values in after.items():
+vgg = VGGFeatures([f"{step}{place}" for place in ("1_2", "2_2", "3_3", "4_3", "5_3") for step in ("conv", "relu")])
+for name, values in vgg(panda).items():
     zeros = 100 * (values == 0).float().mean()
-    dead = int((values.amax(dim=(0, 2, 3)) == 0).sum())
-    print(f"{name}: {zeros:.0f}% zeros, {dead} of {values.shape[1]} channels zero everywhere", end="; ")
-    print(f"before it {100 * (before[name.replace('relu', 'conv')] == 0).float().mean():.0f}%")
+    silent = int((values.amax(dim=(0, 2, 3)) == 0).sum())
+    print(f"{name}: {zeros:3.0f}% zeros, {silent:2} of {values.shape[1]} channels zero everywhere")
 
 # %% [markdown]
 # In the deepest layer more than nine of ten say nothing, and where a feature is zero in the result, no gradient goes back
@@ -198,7 +196,7 @@ from sr_course.losses import AdversarialLoss
 for kind in ("vanilla", "relativistic"):
     loss = AdversarialLoss(kind)
     d, g = sum(loss.discriminator(x, y).values()), loss.generator(y, x)
-    pulls = [-torch.autograd.grad(d, (x, y))[0], *(-one for one in torch.autograd.grad(g, (y,)))]
+    pulls = [-torch.autograd.grad(d, x)[0], -torch.autograd.grad(g, y, retain_graph=True)[0]]
     d_real, g_made = (" ".join(f"{value:+.2f}" for value in one.flatten().tolist()) for one in pulls)
     print(f"{kind:13} D pulls the photographs by {d_real}; G the made pictures by {g_made}")
 assert torch.isclose(d, of_d) and torch.isclose(g, of_g)

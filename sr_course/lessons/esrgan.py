@@ -62,7 +62,7 @@ _EIGHT = Exercise(
 def check_parameters(parameters: Callable[[int, int], Any]) -> None:
     """Check a function that counts the numbers of a dense block."""
     for channels, growth in ((64, 32), (24, 8), (5, 3)):
-        right = sum(weight.numel() for weight in DenseBlock(channels, growth).parameters())
+        right = sum(weight.numel() for weight in _block(channels, growth).parameters())
         try:
             came = parameters(channels, growth)
         except Exception as error:  # the learner's code may fail in any way
