@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from sr_course.models.describe import describe, notation
 KEPT_BYTES = 256_000_000
 """How much of what the layers answered is kept, for a quick look at another layer."""
 
+_LEAST_REACH, _MOST_REACH = 1 / 8, 2**15  # between these, 16 bits hold 11 digits of all that matters
 _DESCRIBED_SIDE = 24  # px; what `describe` is given where it may be any size, for its numbers do not depend on it
 
 
@@ -105,15 +107,20 @@ class Anatomy:
 
 
 class Kept:
-    """A tensor in half the memory: 16 bits a number, and one factor that keeps them within range."""
+    """A tensor in half the memory: 16 bits a number, and one factor that keeps them within range.
 
-    def __init__(self, tensor: Tensor) -> None:
-        self.reach = float(tensor.abs().max()) or 1.0
-        self.numbers = (tensor / self.reach).to(torch.float16)
+    Args:
+        tensor: any values.
+        reach: the largest size among them.
+    """
+
+    def __init__(self, tensor: Tensor, reach: float) -> None:
+        self.factor = 1.0 if _LEAST_REACH <= reach <= _MOST_REACH else reach or 1.0
+        self.numbers = (tensor if self.factor == 1 else tensor / self.factor).to(torch.float16)
 
     def tensor(self) -> Tensor:
         """Return it in float32, exact to a two-thousandth of each value."""
-        return self.numbers.float() * self.reach
+        return self.numbers.float() if self.factor == 1 else self.numbers.float() * self.factor
 
 
 def look(network: nn.Module, picture: Tensor, *, most_side: int = 128, keep: bool = False) -> Anatomy:
@@ -216,24 +223,26 @@ class _Walk:
             self.shapes[name] = None if tensor is None else tuple(tensor.shape[1:])
             if tensor is None:
                 return
-            if not torch.isfinite(tensor.sum()):
+            low, high = (float(one) for one in tensor.detach().aminmax()) if tensor.numel() else (0.0, 0.0)
+            reach = max(abs(low), abs(high))
+            if not math.isfinite(low + high):
                 self.broken.add(name)
             weight = getattr(module, "weight", None)
             if tensor.ndim == 4 and isinstance(weight, Tensor) and weight.ndim == 4:
                 self.work += weight.numel() * tensor.shape[-2] * tensor.shape[-1]
             if tensor.ndim in (2, 4):
-                self._keep(name, tensor)
+                self._keep(name, tensor, reach)
 
         return note
 
-    def _keep(self, name: str, tensor: Tensor) -> None:
+    def _keep(self, name: str, tensor: Tensor, reach: float) -> None:
         self._room += 2 * self.kept[name].numbers.numel() if name in self.kept else 0
         self.kept.pop(name, None)
         if self._last and self._last[0] is tensor and self._last[1] == tensor._version:
             self.kept[name] = self._last[2]  # a container returns what its last part did
             return
         if 2 * tensor[0].numel() <= self._room and name not in self.broken:
-            kept = Kept(tensor.detach().cpu())
+            kept = Kept(tensor.detach().cpu(), reach)
             self._room -= 2 * tensor[0].numel()
             self.kept[name] = kept
             self._last = (tensor, tensor._version, kept)

@@ -476,7 +476,7 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
         if self.order == "importance":
             known = self._importance[self.layer]
             value = float(known.values[channel])
-            return f"{value:+.2f} dB" if known.unit == "dB" else _number(value)
+            return f"{_signed(value)} dB" if known.unit == "dB" else _number(value)
         if self.order == "difference" and self._shown.difference is not None:
             return _number(float(self._shown.difference[channel]))
         return f"±{_number(reach)}" if self.scale == "channel" else _number(float(self._shown.energy[channel]))
@@ -893,6 +893,11 @@ def _number(value: float) -> str:
     return f"{value:.3g}".replace("-", "−") if value else "0"
 
 
+def _signed(value: float) -> str:
+    """Two digits behind the point, and a sign; none for nothing."""
+    return f"{value:+.2f}".replace("+0.00", "0.00").replace("-0.00", "0.00").replace("-", "−")
+
+
 def _many(count: int, thing: str) -> str:
     return f"{count} {thing}{'' if count == 1 else 's'}"
 
@@ -914,7 +919,7 @@ def _difference(base: Tensor, without: Tensor, truth: Tensor | None) -> str:
     """How much worse a result has become, in words."""
     if truth is not None and truth.shape == base.shape and _is_picture(base):
         before, after = judge(base, truth), judge(without, truth)
-        return f"{decibels(after)}, with all {decibels(before)}: {after - before:+.2f} dB.".replace("+0.00", "±0.00")
+        return f"{decibels(after)}, with all {decibels(before)}: {_signed(after - before)} dB."
     if _is_picture(base):
         same = judge(without, base)
         return f"{decibels(same)} against the result with all." if math.isfinite(same) else "the result is the same."

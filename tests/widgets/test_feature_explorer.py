@@ -165,8 +165,12 @@ def test_ablation_shows_what_the_network_makes_without(network, lr):
         with ablated(network, {"tail.conv": [1]}):
             without = network(lr)
     before, after = judge(base, hr), judge(without, hr)
-    assert f"{after:.2f} dB, with all {before:.2f} dB: {after - before:+.2f} dB" in explorer._panel["text"]
+    assert (
+        f"{after:.2f} dB, with all {before:.2f} dB: {feature_explorer._signed(after - before)} dB"
+        in explorer._panel["text"]
+    )
     assert "1 of 3 channels of tail.conv off" in explorer._panel["text"]
+    assert [feature_explorer._signed(one) for one in (-1.234, 0.5, -0.001)] == ["−1.23", "+0.50", "0.00"]
     drawn = pictures(explorer, "_panel", "_panel_sheet")
     assert np.array_equal(drawn[1], np.asarray(images.to_pil(without)))
     assert not np.array_equal(drawn[0], drawn[1])
