@@ -451,11 +451,11 @@ for name, took in seconds.items():
 
 # %%
 print("Set5 x4             measured here        published")
-theirs = {one.model: f"{one.psnr:.2f} / {one.ssim:.4f}, {one.source}" for one in PUBLISHED
+theirs = {one.model: f"{one.psnr:.2f} / {one.ssim:.4f}, {one.source.split(';')[0]}" for one in PUBLISHED
           if (one.data, one.scale) == ("Set5", 4)}
 for one in cards():
     for m in one.measured:
-        if m.data == "Set5" and one.scale == 4:
+        if m.data == "Set5" and one.name in (*networks, "realesrgan-x4plus"):
             print(f"{one.name:18}  {m.psnr:.2f} / {m.ssim:.4f}    {theirs.get(one.name, '–')}")
 print("RRDB, in pixels                         32.73 / .9011, Wang et al. 2018, on DIV2K and Flickr2K")
 print("ESRGAN                                  about 30.45 / .868, README of SPSR (Ma et al. 2020)")

@@ -403,8 +403,8 @@ PerceptionDistortion(points, [view], distance=NIQE_DISTANCE, scene=["trees befor
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# TODO(lead): when all points are there. Bicubic is beaten by SRResNet in both. Between SRResNet and SRGAN neither is: each
-# is better in one.
+# Bicubic is beaten in both by SRResNet and by SRResNet-S, VGG 2_2 and VGG 5_3 are by SRGAN-S. What nothing beats in both:
+# SRResNet and SRGAN, each better in one, and SRGAN-S between them. Blends lie between their ends.
 #
 # </details>
 #
@@ -425,7 +425,9 @@ InterpolationSlider(load("srresnet"), load("srgan"), small_view, names=("SRResNe
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# TODO(lead): read against the curves.
+# Blended in weights, leaves come late: up to α = 0.5 little changes, then much. Blended as pictures, the leaves are there at
+# once, half transparent. At the same PSNR the pictures even have the smaller VGG distance on this crop, though Wang et al.
+# preferred the weights, by eye. Set both to the same PSNR, and say which you would print.
 #
 # </details>
 #
