@@ -245,7 +245,8 @@ def measure(network):
     """Three figures for each of 12 crops: PSNR, VGG distance, texture distance."""
     with torch.no_grad():
         sr = network(small_crops).clamp(0, 1)
-        return torch.stack([psnr(sr, crops), *(d(sr, crops, features=look) for d in (perceptual_distance, texture_distance))])
+        distances = (one(sr, crops, features=look) for one in (perceptual_distance, texture_distance))
+        return torch.stack([psnr(sr, crops), *distances])
 
 
 # %% tags=["nbval-rtol=0.02"]

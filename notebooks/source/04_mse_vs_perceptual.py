@@ -349,6 +349,7 @@ ours, theirs = (torch.tensor(plane["methods"][name]["perceptual"])[:, 3] for nam
 photograph, apart = min(zip(plane["photographs"], (ours - theirs).tolist(), strict=True), key=lambda one: one[1])
 print(f"relu4_3, perceptual: SRGAN is farthest behind on {photograph}, {apart:+.2f}")
 
+
 # %% [markdown]
 # Read it from top to bottom. To the first layers SRGAN is *farther*: its leaves lie elsewhere, and early features are edges
 # at places. To the last it is nearer: "leaves here". The mean of five layers adds the two up to nothing. **Even a trained
@@ -421,6 +422,7 @@ from sr_course.widgets import InterpolationSlider
 small_view = Sample(lr=view.lr[..., :40, :50], hr=view.hr[..., :160, :200])
 InterpolationSlider(load("srresnet"), load("srgan"), small_view, names=("SRResNet", "SRGAN"),
                     scene="trees before a wall on a hill")
+
 
 # %% [markdown]
 # <details><summary>Answer</summary>
