@@ -401,22 +401,25 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
         """Lay out what is seen, for the browser and for the still picture."""
         if self._shown.key != (self.layer, self.snapshot):
             self._load_maps()
-        sheet = Sprite()
-        scene = self._maps_scene(sheet)
-        packed, scene["places"] = sheet.packed()
+        drawn = (*self._shown.key, self.channel, self.order, self.scale, tuple(self.pixel), self.page)
+        if self._shown.drawn != (drawn, self._orders()):  # switching channels off leaves it as it is
+            sheet = Sprite()
+            scene = self._maps_scene(sheet)
+            packed, scene["places"] = sheet.packed()
+            self._scene, self._sheet = scene, quick_png(packed)
+            self._shown.pictures, self._shown.drawn = sheet.pictures, (drawn, self._orders())
         panel_sheet = Sprite()
         try:
             panel = {"tool": self.tool, "problem": "", **getattr(self, f"_{self.tool}_panel")(panel_sheet)}
         except CourseError as error:
             panel_sheet = Sprite()
             panel = {"tool": self.tool, "problem": str(error), "text": str(error), "figures": []}
-        self._shown.pictures, self._shown.panel_pictures = sheet.pictures, panel_sheet.pictures
+        self._shown.panel_pictures = panel_sheet.pictures
         panel["places"] = []
         if panel_sheet.pictures:
             panel_packed, panel["places"] = panel_sheet.packed()
             self._panel_sheet = quick_png(panel_packed)
-        self._sheet = quick_png(packed)
-        self._scene, self._panel = scene, panel
+        self._panel = panel
         self._drawn += 1
 
     def _maps_scene(self, sheet: Sprite) -> Scene:
@@ -476,7 +479,7 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
         if self.order == "importance":
             known = self._importance[self.layer]
             value = float(known.values[channel])
-            return f"{_signed(value)} dB" if known.unit == "dB" else _number(value)
+            return _signed(value) if known.unit == "dB" else _number(value)
         if self.order == "difference" and self._shown.difference is not None:
             return _number(float(self._shown.difference[channel]))
         return f"±{_number(reach)}" if self.scale == "channel" else _number(float(self._shown.energy[channel]))
@@ -533,7 +536,7 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
             figures.append({"name": view.name, "picture": sheet.add(_heat(picture, gradient)), "frame": self._frame()})
             frame = (0, 0, height, width) if node.field is None else node.field.frame(row, column, height, width)
             if float(gradient.sum()) == 0:
-                texts.append(f"{_prefix(self._views, view)}no gradient passes here: the value is cut off at zero.")
+                texts.append(f"{_prefix(self._views, view)}No gradient passes here: the value is cut off at zero.")
             else:
                 side = effective_side(gradient, frame)
                 texts.append(f"{_prefix(self._views, view)}90 % of the gradient lies within {side} px.")
@@ -619,7 +622,7 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
             frame = [top / across, left / across, (top + side) / across, (left + side) / across]
             figures.append({"name": view.name, "picture": sheet.add(picture), "frame": frame})
             texts.append(
-                f"{_prefix(self._views, view)}diffusion index {one.diffusion_index:.1f}, shares complete to "
+                f"{_prefix(self._views, view)}Diffusion index {one.diffusion_index:.1f}, shares complete to "
                 f"{100 * one.incompleteness:.1f} %."
             )
         side = self._attributed[0].patch[2]
@@ -729,7 +732,8 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
 class _Shown:
     """What was computed for the layer that is seen."""
 
-    key: tuple[str, int] | None = None
+    key: tuple[str, int] = ("", -1)
+    drawn: tuple[Any, ...] = ()
     maps: list[Tensor] = field(default_factory=list)  # of each view, (C, h, w)
     thumbs: list[Tensor] = field(default_factory=list)
     energy: Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -840,7 +844,7 @@ def _coloured(parts: Sequence[Tensor]) -> list[Image.Image]:
 def _kernel_grid(kernels: Tensor) -> Image.Image:
     """Kernels `(I, kh, kw)`, full colour at 1, side by side with grey lines between."""
     count, height, width = kernels.shape
-    columns = math.ceil(math.sqrt(count))
+    columns = count if count <= 4 else math.ceil(math.sqrt(count))
     image = Image.new("RGB", (columns * (width + 1) + 1, -(-count // columns) * (height + 1) + 1), (128, 128, 128))
     for at, one in enumerate(_coloured([kernels])):
         image.paste(one, (at % columns * (width + 1) + 1, at // columns * (height + 1) + 1))
