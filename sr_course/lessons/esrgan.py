@@ -171,7 +171,7 @@ def check_eight(eight: Callable[[nn.Module, Tensor], Any]) -> None:
             off = (came - right).abs().max().item()
             slip = _slip_of_eight(came, network, lr)
             return _EIGHT.wrong(f"the mean over eight views of {case}", f"one that is up to {off:.3f} off{slip}")
-    return _EIGHT.right("The mean of eight guesses is a little nearer, for eight times the time. And a little softer.")
+    return _EIGHT.right("A mean of eight guesses is safer than one, and softer; it costs eight times the time.")
 
 
 def _block(channels: int, growth: int) -> DenseBlock:
