@@ -225,7 +225,7 @@ assert torch.allclose(own + others, -torch.autograd.grad(g, y)[0])
 #
 # Five changes at once prove nothing about any of them. An **ablation** takes back one and leaves the rest: same seed, same
 # crops, same 400 steps, a small RRDB of 292,395 numbers. Fairness takes thought. 26 residual blocks have as many numbers as
-# the four RRDBs; the vanilla loss weighs twice, and features after the activation weigh more, so that each pulls as hard at
+# the four RRDBs; features are conv3_3 and conv4_3 of VGG16; the vanilla loss weighs twice, and features after the activation weigh more, so that each pulls as hard at
 # the start.
 #
 # **Predict.** Write down for each of the five: with it taken back, is the texture nearer to photographs, or farther?
@@ -266,7 +266,7 @@ for name, figures in found.items():
 # and does nothing to the texture. The two that change the network do *not* help here: with batch norm, or with residual
 # blocks, the texture is even nearer, for some PSNR. That is no refutation: ours has four blocks, the paper's 23, and its
 # argument was about depth. But it is what these runs show, with one seed and 12 crops. The paper itself added its changes one
-# after the other and judged by eye (Wang et al. 2018, fig. 8).
+# after the other and judged by eye (Wang et al. 2018, sec. 4.4).
 #
 # **Task 1.** Enter your predictions, uncover the table, and look at two rows side by side. Which difference do you see that
 # no column shows?
@@ -311,7 +311,7 @@ print("ends: " + ", ".join(f"{psnr(one, wall).item():.2f} dB" for one in ends))
 
 # %% [markdown]
 # Both lie above the straight line: at 0.5 it would be at 24.1 dB. But equal α is not equal texture. Blended pictures at 0.5
-# beat blended weights at 0.75 here, in PSNR and in texture. Wang et al. (2018, fig. 10) found by eye that blended pictures keep
+# beat blended weights at 0.75 here, in PSNR and in texture. Wang et al. (2018, sec. 4.5) found by eye that blended pictures keep
 # noise and blur; on this crop our figures do not show it.
 #
 # **Task 2.** Find the α with more detail than RRDB-S that you would rather look at than ESRGAN-S.
@@ -428,7 +428,7 @@ else:
     print("realesrgan-x4plus is not here; the lesson goes on without it")
 
 # %% [markdown]
-# On Set5 x4 this course measures it at 26.63 dB, *below bicubic's* 28.42. That is no failure. Set5's small pictures are clean,
+# On Set5 x4 this course measures it at 26.63 dB, *below bicubic's* 28.42 (Kim et al. 2016, table 2). That is no failure. Set5's small pictures are clean,
 # and it was taught to distrust what it is given: fine grain might be noise, so it is wiped off and drawn anew. A figure
 # answers the question of its test set, and that one nobody asked it.
 #
