@@ -231,10 +231,9 @@ assert torch.allclose(own + others, -torch.autograd.grad(g, y)[0])
 # **Predict.** Write down for each of the five: with it taken back, is the texture nearer to photographs, or farther?
 
 # %%
-taken_back = {
-    "esrgan-s": (), "esrgan-s-batch-norm": ("no batch norm",), "esrgan-s-residual-blocks": ("RRDB",),
-    "esrgan-s-vanilla-gan": ("relativistic",), "esrgan-s-after-activation": ("before activation",),
-    "esrgan-s-no-l1": ("L1 term",)}
+taken_back = {"esrgan-s": ()} | {f"esrgan-s-{run}": (tweak,) for run, tweak in (
+    ("batch-norm", "no batch norm"), ("residual-blocks", "RRDB"), ("vanilla-gan", "relativistic"),
+    ("after-activation", "before activation"), ("no-l1", "L1 term"))}
 runs = {name: read_history(shipped_run(f"{name}_x4")) for name in (*taken_back, "rrdb-s")}
 crops = torch.cat([images.centre_crop(images.read(one.path), 96, 96) for one in photos("test")])  # (12, 3, 96, 96)
 small_crops = bicubic_lr(crops, 4)
