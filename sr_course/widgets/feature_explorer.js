@@ -28,7 +28,8 @@ function render({ model, el }) {
   let queued = null;
   let slow = 0; // the timer that says so
   const bitmaps = { _sheet: null, _panel_sheet: null };
-  let generation = 0;
+  let generation = 0; // counts what Python has sent
+  let edition = ""; // which of it is drawn: what is painted under this name is not painted again
 
   // --- what is on the page
 
@@ -245,7 +246,7 @@ function render({ model, el }) {
     Object.values(bitmaps).forEach((one) => one?.close());
     [bitmaps._sheet, bitmaps._panel_sheet] = made;
     shown = { scene, panel };
-    root.dataset.drawn = String(generation);
+    edition = String(mine);
     redraw();
   }
 
@@ -333,7 +334,7 @@ function render({ model, el }) {
       node.setAttribute("aria-label", said);
       node.title = said;
       label.textContent = `${cell.channel}: ${gone ? "off" : cell.label}`;
-      paint(canvas, bitmaps._sheet, place, `${generation}`);
+      paint(canvas, bitmaps._sheet, place, edition);
     });
   }
 
@@ -364,14 +365,14 @@ function render({ model, el }) {
     const side = several ? ENLARGED * 0.75 : ENLARGED;
     fit(view.target, view.canvas, place, side);
     view.canvas.setAttribute("aria-label", view.caption.textContent);
-    paint(view.canvas, bitmaps._sheet, place, `${generation}`);
+    paint(view.canvas, bitmaps._sheet, place, edition);
     view.cross.style.left = `${(100 * (column + 0.5)) / width}%`;
     view.cross.style.top = `${(100 * (row + 0.5)) / height}%`;
     drawHistogram(view, known.histogram);
     const input = cellIn(scene.places, known.input);
     fit(view.input, view.given, input, side);
     view.given.setAttribute("aria-label", `The picture that ${view.name} is given`);
-    paint(view.given, bitmaps._sheet, input, `${generation}`);
+    paint(view.given, bitmaps._sheet, input, edition);
     placeFrame(view.frame, scene.frame);
   }
 
@@ -431,7 +432,7 @@ function render({ model, el }) {
       fit(box, canvas, place, one.square ? 200 : 384);
       figures.children[at].style.width = box.style.maxWidth;
       canvas.setAttribute("aria-label", `${one.name}: ${panel.text}`);
-      paint(canvas, bitmaps._panel_sheet, place, `${generation}`);
+      paint(canvas, bitmaps._panel_sheet, place, edition);
       placeFrame(frame, one.frame);
     });
     drawSums(panel.sums);
