@@ -225,8 +225,8 @@ assert torch.allclose(own + others, -torch.autograd.grad(g, y)[0])
 #
 # Five changes at once prove nothing about any of them. An **ablation** takes back one and leaves the rest: same seed, same
 # crops, same 400 steps, a small RRDB of 292,395 numbers. Fairness takes thought. 26 residual blocks have as many numbers as
-# the four RRDBs; features are conv3_3 and conv4_3 of VGG16; the vanilla loss weighs twice, and features after the activation weigh more, so that each pulls as hard at
-# the start.
+# the four RRDBs; features are conv3_3 and conv4_3 of VGG16; the vanilla loss weighs twice, and features after the activation
+# weigh more, so that each pulls as hard at the start.
 #
 # **Predict.** Write down for each of the five: with it taken back, is the texture nearer to photographs, or farther?
 
@@ -427,9 +427,9 @@ else:
     print("realesrgan-x4plus is not here; the lesson goes on without it")
 
 # %% [markdown]
-# On Set5 x4 this course measures it at 26.63 dB, *below bicubic's* 28.42 (Kim et al. 2016, table 2). That is no failure. Set5's small pictures are clean,
-# and it was taught to distrust what it is given: fine grain might be noise, so it is wiped off and drawn anew. A figure
-# answers the question of its test set, and that one nobody asked it.
+# On Set5 x4 this course measures it at 26.63 dB, *below bicubic's* 28.42 (Kim et al. 2016, table 2). That is no failure.
+# Set5's small pictures are clean, and it was taught to distrust what it is given: fine grain might be noise, so it is wiped
+# off and drawn anew. A figure answers the question of its test set, and that one nobody asked it.
 #
 # ## The results table of the course
 #
@@ -471,6 +471,7 @@ for one in cards():
 print("RRDB, in pixels                         32.73 / .9011, Wang et al. 2018, on DIV2K and Flickr2K")
 print("ESRGAN                                  about 30.45 / .868, README of SPSR (Ma et al. 2020)")
 
+
 # %% [markdown]
 # **A table, taken apart.** Many pages give, for Set5 x4: SRGAN 29.40 / .827, ESRGAN 31.81 / .894. Where do they come from?
 #
@@ -508,10 +509,10 @@ esrgan.check_parameters(dense_parameters)
 # %%
 def dense_forward(x, convs):
     # solution begins; until then: return ...
-    maps = [x]
+    known = [x]
     for layer in convs[:4]:
-        maps.append(F.leaky_relu(layer(torch.cat(maps, dim=1)), 0.2))
-    return x + 0.2 * convs[4](torch.cat(maps, dim=1))
+        known.append(F.leaky_relu(layer(torch.cat(known, dim=1)), 0.2))
+    return x + 0.2 * convs[4](torch.cat(known, dim=1))
     # solution ends
 
 
@@ -525,9 +526,8 @@ esrgan.check_dense(dense_forward)
 # %%
 def relativistic(real, made):
     # solution begins; until then: return ...
-    ahead, behind = real - made.mean(), made - real.mean()
-    of_d = F.softplus(-ahead).mean() + F.softplus(behind).mean()
-    return of_d, F.softplus(ahead).mean() + F.softplus(-behind).mean()
+    a, b = real - made.mean(), made - real.mean()
+    return F.softplus(-a).mean() + F.softplus(b).mean(), F.softplus(a).mean() + F.softplus(-b).mean()
     # solution ends
 
 
