@@ -356,9 +356,13 @@ print(f"relu4_3, perceptual: SRGAN is farthest behind on {photograph}, {apart:+.
 # network's distance is a distance: it punishes texture in the wrong place.** Structure, which asks for the place, turns in
 # the same way. Texture does not: wherever it may lie, SRGAN's is nearer in every layer.
 #
-# One photograph makes the deep layers of the first column doubtful, the Eiffel tower. SRGAN laid a faint grid over its even
-# sky. Features are faint there, but once each is brought to length 1, a place in the sky counts as much as one on the
-# tower. The squared error, which leaves lengths alone, has no such doubt.
+# One photograph makes the deep layers of the first column doubtful, the Eiffel tower. SRGAN left a blotch and a faint grid in
+# its even sky (lesson 5 shows them). Features are faint there, but once each is brought to length 1, a place in the sky
+# counts as much as one on the tower. The squared error, which leaves lengths alone, has no such doubt.
+#
+# And the five? Each loss wins its own game: MSE and L1 in PSNR, VGG 2_2 in the VGG distance, where it shares the first place
+# with the adversary. But by NIQE its grid is the least natural of all, worse than bicubic. *What you measure by must not be
+# what you trained on.*
 #
 # By hand, on the wall:
 
