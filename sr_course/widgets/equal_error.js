@@ -17,6 +17,7 @@ function render({ model, el }) {
   let flipped = ""; // the letter in whose place the reference is seen
   let dragged = "";
   let waiting = 0;
+  let asked = ""; // the newest message that Python has not answered: what it says to older ones is out of date
 
   // --- what is on the page
 
@@ -126,8 +127,9 @@ function render({ model, el }) {
   // --- Python
 
   function send(message) {
+    asked = Math.random().toString(36);
     try {
-      model.send(message);
+      model.send({ ...message, id: asked });
       if (!waiting) waiting = setTimeout(complain, PATIENCE);
     } catch {
       complain(); // the kernel that made the widget is gone
@@ -138,6 +140,7 @@ function render({ model, el }) {
   function complain() {
     clearTimeout(waiting);
     waiting = 0;
+    asked = "";
     note.textContent = "Python does not answer. It is busy with another cell, or this cell has to be run again.";
   }
 
@@ -145,7 +148,8 @@ function render({ model, el }) {
     clearTimeout(waiting);
     waiting = 0;
     state = model.get("_state");
-    if (!dragged) order = state.order;
+    if (state.heard === asked) asked = "";
+    if (!dragged && !asked) order = state.order;
     flipped = "";
     note.textContent = "";
     redraw();

@@ -150,6 +150,7 @@ class EqualError(Still, anywidget.AnyWidget):
         self._measuring: threading.Thread | None = None
         self._trouble = ""
         self._answers = 0
+        self._heard = ""  # the newest message of the browser that was answered
         self._level = self.mses.index(mse)
         self._sent = -1  # the level whose pictures the browser has
         self._level_of(self._level)
@@ -319,6 +320,7 @@ class EqualError(Still, anywidget.AnyWidget):
         """Do what the browser says, unless it was meant for an error that is no longer seen."""
         with self._turn:
             deed = message.get("do")
+            self._heard = str(message.get("id", ""))
             if deed == "level":
                 self._choose(min(max(int(message["level"]), 0), len(self.mses) - 1))
             elif message.get("level") == self._level and not self._now.revealed:
@@ -337,6 +339,7 @@ class EqualError(Still, anywidget.AnyWidget):
         self._answers += 1
         self._state = {
             "answer": self._answers,
+            "heard": self._heard,
             "level": self._level,
             "letters": list(now.made),
             "order": list(now.order),

@@ -164,6 +164,13 @@ def test_messages_of_the_browser_are_checked(equal):
     assert equal.mse == 0.002
 
 
+def test_an_answer_says_which_message_it_is_to(equal):
+    """So that the browser can tell an answer to an older move, which would take back the newest one."""
+    for place, order in enumerate((equal.order[::-1], equal.order)):
+        equal._hear(None, {"do": "order", "level": 1, "order": order, "id": f"move {place}"}, None)
+        assert (equal._state["heard"], equal._state["order"]) == (f"move {place}", order)
+
+
 def test_what_cannot_be_reached_is_left_out_and_said(picture):
     widget = EqualError(picture, distortions=("noise", "brightness", "contrast", "JPEG"), mses=(0.024,), mse=0.024)
     try:
