@@ -103,7 +103,7 @@ def test_every_width_in_light_and_dark(new_page, tmp_path, widget, width, dark):
         assert box["width"] > 80
     for text in (
         ".sr-blend-says",
-        ".sr-blend-ends span",
+        ".sr-bar strong",
         "figcaption strong",
         ".sr-readout",
         ".sr-note",
