@@ -111,7 +111,8 @@ def test_keyboard_does_everything_and_jupyterlab_does_not_listen_in(page, lab):
     wait_for(page, "explorer.layer", "blocks.1.prelu")
     page.keyboard.press("ArrowLeft")  # to the block
     page.keyboard.press("ArrowLeft")  # which closes
-    assert page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "false"
+    expanded = "document.activeElement.getAttribute('aria-expanded')"
+    wait_until(page, lambda: page.evaluate(expanded) == "false", "the block closes")
     page.keyboard.press("Home")
     root.locator(".sr-fx-cell[tabindex='0']").focus()
     page.keyboard.press("ArrowRight")
