@@ -12,7 +12,6 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sr_course import __version__
@@ -20,10 +19,7 @@ from sr_course.errors import CourseError
 from sr_course.training import command as training
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from sr_course.data.catalog import Entry
-    from sr_course.metrics import Protocol
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -147,13 +143,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         data, name = arguments.data, None
     else:
         raise CourseError("--data is empty; name a folder, or leave --data out for the course's test photographs.")
-    if arguments.self_ensemble:
-        network, _, usual = _method(arguments.model, arguments.scale)
-        network, scale = _ensemble(network), arguments.scale
-        table = evaluate(network, data, scale=scale, protocol=protocol or usual, name=name)
-        table = replace(table, model=f"{arguments.model}, self-ensemble")
-    else:
-        table = evaluate(arguments.model, data, scale=arguments.scale, protocol=protocol, name=name)
+    table = evaluate(
+        arguments.model,
+        data,
+        scale=arguments.scale,
+        protocol=protocol,
+        name=name,
+        self_ensemble=arguments.self_ensemble,
+    )
     print(table.to_json() if arguments.json else table.to_text())
     return 0
 
@@ -177,18 +174,20 @@ def _add_upscale(verbs: Verbs) -> None:
 
 
 def _upscale(arguments: argparse.Namespace) -> int:
-    from sr_course.models.blend import blend
+    from sr_course.evaluation import find_network
+    from sr_course.models.blend import SelfEnsemble, blend
     from sr_course.upscaling import upscale_file
 
     if arguments.alpha is not None and arguments.blend is None:
         raise CourseError("--alpha is the share of another model; name it, as in --blend srgan --alpha 0.3.")
-    network, overlap, _ = _method(arguments.model, arguments.scale)
+    found = find_network(arguments.model, arguments.scale)
+    network, overlap = found.network, found.overlap
     if arguments.blend is not None:
-        other, wider, _ = _method(arguments.blend, arguments.scale)
-        network = blend(network, other, 0.5 if arguments.alpha is None else arguments.alpha)
-        overlap = None if overlap is None or wider is None else max(overlap, wider)
+        other = find_network(arguments.blend, arguments.scale)
+        network = blend(network, other.network, 0.5 if arguments.alpha is None else arguments.alpha)
+        overlap = None if overlap is None or other.overlap is None else max(overlap, other.overlap)
     if arguments.self_ensemble:
-        network = _ensemble(network)
+        network = SelfEnsemble(network)
     enlarged = upscale_file(
         network, arguments.photo, arguments.out, arguments.scale, tile=arguments.tile, overlap=overlap, bar=True
     )
@@ -201,30 +200,6 @@ def _upscale(arguments: argparse.Namespace) -> int:
 def _add_self_ensemble(verb: argparse.ArgumentParser) -> None:
     about = "mean over the picture flipped and turned in eight ways: a little better, eight times as long"
     verb.add_argument("--self-ensemble", action="store_true", help=about)
-
-
-def _method(model: str, scale: int) -> tuple[nn.Module, int | None, Protocol]:
-    """A method of the course, or the network of a training run; its overlap if it is known, its usual protocol."""
-    from pathlib import Path
-
-    from sr_course.errors import ModelError
-    from sr_course.metrics import MATLAB_Y
-    from sr_course.training.checkpoints import load_run
-    from sr_course.zoo import load, method
-
-    if not Path(model).is_dir():
-        return load(model, scale), method(model).overlap, method(model).protocol
-    network = load_run(model)
-    made_for = getattr(network, "scale", scale)
-    if made_for != scale:
-        raise ModelError(f"{model}: was trained for x{made_for}, not x{scale}; add --scale {made_for}.")
-    return network, None, MATLAB_Y
-
-
-def _ensemble(network: nn.Module) -> nn.Module:
-    from sr_course.models.blend import SelfEnsemble
-
-    return SelfEnsemble(network)
 
 
 def _add_data(verbs: Verbs) -> None:

@@ -17,8 +17,9 @@ from sr_course import images
 from sr_course.data.shipped import photos
 from sr_course.data.store import pictures_in
 from sr_course.degradations import bicubic_lr
-from sr_course.errors import DataError, ImageError
+from sr_course.errors import DataError, ImageError, ModelError
 from sr_course.metrics import MATLAB_Y, SRCNN_DEMO, Protocol, psnr, ssim
+from sr_course.models.blend import SelfEnsemble
 from sr_course.training.checkpoints import load_run
 from sr_course.zoo import load, method
 
@@ -167,6 +168,39 @@ class Table:
         return f"  ({'; '.join(notes)})" if notes else ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A network that was named, in evaluation mode.
+
+    Attributes:
+        name: of the method, or of the run's folder.
+        network: `(N, 3, h, w)` in [0, 1] to `(N, 3, scale * h, scale * w)`.
+        protocol: the one in which the method's own figures were published; `MATLAB_Y` for a run.
+        overlap: source pixels that tiles must share for their seams to vanish; None where that is not known.
+    """
+
+    name: str
+    network: nn.Module
+    protocol: Protocol
+    overlap: int | None
+
+
+def find_network(model: str, scale: int) -> Found:
+    """Find a method of the course by its name, or what a training run has trained by its folder.
+
+    Raises:
+        ModelError: no method of that name, no checkpoint in the folder, or not at that scale.
+    """
+    if not Path(model).is_dir():
+        known = method(model)
+        return Found(name=model, network=load(model, scale), protocol=known.protocol, overlap=known.overlap)
+    network = load_run(model)
+    made_for = getattr(network, "scale", scale)
+    if made_for != scale:
+        raise ModelError(f"{model}: was trained for x{made_for}, not x{scale}; add --scale {made_for}.")
+    return Found(name=Path(model).resolve().name, network=network, protocol=MATLAB_Y, overlap=None)
+
+
 def evaluate(
     model: str | nn.Module,
     data: str | os.PathLike[str] | Iterable[Pair],
@@ -174,6 +208,7 @@ def evaluate(
     scale: int = 4,
     protocol: Protocol | None = None,
     name: str | None = None,
+    self_ensemble: bool = False,
     device: str | torch.device = "cpu",
 ) -> Table:
     """Measure a method on every picture of a data set.
@@ -186,6 +221,7 @@ def evaluate(
         protocol: how to measure; by default the one in which the method's own figures were published, and
             `MATLAB_Y` for a run or a network of your own. Its border is set to the scale.
         name: what the table calls the data set; the folder's name unless told.
+        self_ensemble: measure the mean over eight views of each picture, see `SelfEnsemble`.
         device: where the network runs.
 
     Returns:
@@ -194,16 +230,17 @@ def evaluate(
     Raises:
         DataError: no pictures in the folder, or HR and LR that do not match.
         ImageError: a picture that cannot be read, or is smaller than the scale.
-        ModelError: no method of that name, or no checkpoint in the folder.
+        ModelError: as in `find_network`.
     """
     if isinstance(model, nn.Module):
-        network, title, usual = model, type(model).__name__, MATLAB_Y
-    elif Path(model).is_dir():
-        network, title, usual = load_run(model), Path(model).resolve().name, MATLAB_Y
+        found = Found(name=type(model).__name__, network=model, protocol=MATLAB_Y, overlap=None)
     else:
-        network, title, usual = load(model, scale), model, method(model).protocol
+        found = find_network(model, scale)
+    network, title = found.network, found.name
+    if self_ensemble:
+        network, title = SelfEnsemble(network), f"{title}, self-ensemble"
     on_luma = getattr(network, "works_on_luma", False)
-    protocol = (protocol or usual).at_scale(scale)
+    protocol = (protocol or found.protocol).at_scale(scale)
     if isinstance(data, (str, os.PathLike)):
         name = name or Path(data).resolve().name
         data = find_pairs(data, scale)

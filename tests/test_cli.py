@@ -339,6 +339,7 @@ def test_upscale_with_the_network_of_a_run(tmp_path, capsys, small):
     with torch.inference_mode():
         whole = network(images.read(small)).clamp(0, 1)
     assert (images.read(tmp_path / "out.png") - whole).abs().max() <= 0.51 / 255
-    status, _, err = told(capsys, *arguments, settings.scale + 1)
-    assert status == 2
-    assert f"was trained for x{settings.scale}, not x{settings.scale + 1}" in err
+    for verb in (arguments, ("evaluate", at, "--data", small.parent, "--scale")):
+        status, _, err = told(capsys, *verb, settings.scale + 1)
+        assert status == 2
+        assert f"was trained for x{settings.scale}, not x{settings.scale + 1}" in err
