@@ -379,8 +379,8 @@ def _rgb(image: Image.Image) -> Image.Image:
         raise ImageError(
             "floating-point pictures have no agreed range; export the picture with 8 or 16 bits a channel."
         )
-    if image.mode == "CMYK" and image.info.get("icc_profile"):
-        return _through_profile(image)
+    if image.mode == "CMYK":
+        return _through_profile(image) or image.convert("RGB")
     if _has_alpha(image):
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -392,16 +392,16 @@ def _has_alpha(image: Image.Image) -> bool:
     return image.mode in _WITH_ALPHA or "transparency" in image.info
 
 
-def _through_profile(image: Image.Image) -> Image.Image:
-    if _colour_space(image.info["icc_profile"]) != "CMYK":
-        return image.convert("RGB")  # a profile that cannot be used counts as none
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+def _through_profile(image: Image.Image) -> Image.Image | None:
+    """A CMYK picture in sRGB, by its profile; None where it has none that can be used."""
+    content = image.info.get("icc_profile")
+    if not content or _colour_space(content) != "CMYK":
+        return None
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(content))
     try:
-        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError):
-        return image.convert("RGB")
-    assert converted is not None
-    return converted
+        return None
 
 
 def _colour_space(profile: bytes) -> str:
@@ -425,14 +425,15 @@ def _lost(opened: Image.Image) -> list[str]:
 
 def _kept(image: Image.Image) -> tuple[Image.Image, bytes | None, list[str]]:
     """A picture in one of the modes of `Original`, the profile that fits it, and what was changed."""
-    profile: bytes | None = image.info.get("icc_profile") or None
-    space = _colour_space(profile) if profile else ""
     if image.mode == "CMYK":
-        if space != "CMYK":
+        converted = _through_profile(image)
+        if converted is None:
             said = "It is made of inks (CMYK) without a usable profile; its colours were guessed, and are sRGB now."
             return image.convert("RGB"), None, [said]
         srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-        return _through_profile(image), srgb, ["It is made of inks (CMYK); by its profile they became sRGB."]
+        return converted, srgb, ["It is made of inks (CMYK); by its profile they became sRGB."]
+    profile: bytes | None = image.info.get("icc_profile") or None
+    space = _colour_space(profile) if profile else ""
     if image.mode in _SIXTEEN_BIT:
         image = to_pil(from_pil(image)[:, :1])
     elif _has_alpha(image):

@@ -430,11 +430,12 @@ def test_cmyk_goes_through_its_profile_to_srgb(tmp_path):
     assert cyan[0] < 30 < 140 < cyan[1] < cyan[2]
     assert min(paper) > 245
     assert max(black) < 60
-    image.save(tmp_path / "guess.tif")
-    _, changes = enlarge(tmp_path / "guess.tif")
-    assert changes == (
-        "It is made of inks (CMYK) without a usable profile; its colours were guessed, and are sRGB now.",
-    )
+    for empty in ({}, {"icc_profile": profile_of(b"prtr", b"CMYK", b"Lab ", {})}):  # which opens, and converts nothing
+        image.save(tmp_path / "guess.tif", **empty)
+        _, changes = enlarge(tmp_path / "guess.tif")
+        assert changes == (
+            "It is made of inks (CMYK) without a usable profile; its colours were guessed, and are sRGB now.",
+        )
 
 
 def test_transparency_is_kept(tmp_path):
