@@ -66,11 +66,8 @@ def check_area_average(area_average: Callable[[Tensor, int], Any]) -> None:
     """Check a function that shrinks a row by `n`, each new value the mean of `n` old ones."""
     stripes, ramp = [0.0, 1.0] * 4, [float(value) for value in range(12)]
     for values, n in ((stripes, 2), (ramp, 3), (ramp, 4)):
-        try:
-            came = area_average(torch.tensor(values), n)
-        except Exception as error:  # the learner's code may fail in any way
-            return _AREA_AVERAGE.failed(error)
-        if _AREA_AVERAGE.nothing(came):
+        came = _AREA_AVERAGE.ask(area_average, torch.tensor(values), n)
+        if came is None:
             return None
         expected = [sum(values[start : start + n]) / n for start in range(0, len(values), n)]
         given = _numbers(came)
@@ -84,11 +81,8 @@ def check_cubic_a(cubic_a: Callable[[Any, float], Any]) -> None:
     """Check a cubic kernel with free slope `a`, written for a tensor of distances or for one distance."""
     distances = [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 4.0, -0.5, -1.5]
     for a in (-0.5, -0.75, -1.0):
-        try:
-            came = _at_each(cubic_a, distances, a)
-        except Exception as error:  # the learner's code may fail in any way
-            return _CUBIC_A.failed(error)
-        if _CUBIC_A.nothing(came):
+        came = _CUBIC_A.ask(_at_each, cubic_a, distances, a)
+        if came is None:
             return None
         expected = cubic(a).weight(torch.tensor(distances, dtype=torch.float64)).tolist()
         given = _numbers(came)
@@ -113,11 +107,8 @@ def check_psnr_y(psnr_y: Callable[[Tensor, Tensor, int], Any]) -> None:
     error[..., 4:-4, 4:-4] *= 0.5
     sr = (hr + error).clamp(0, 1)
     for border in (4, 0, 1):
-        try:
-            came = psnr_y(sr.clone(), hr.clone(), border)
-        except Exception as problem:  # the learner's code may fail in any way
-            return _PSNR_Y.failed(problem)
-        if _PSNR_Y.nothing(came):
+        came = _PSNR_Y.ask(psnr_y, sr.clone(), hr.clone(), border)
+        if came is None:
             return None
         right = psnr(sr, hr, _luma(border)).item()
         given = _numbers(came)

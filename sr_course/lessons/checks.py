@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,16 +40,20 @@ class Exercise:
         """Say that there is nothing to check yet."""
         print(f"Exercise {self.number}: not solved yet.")
 
-    def nothing(self, came: Any) -> bool:
-        """Tell whether what the learner's function gives is nothing to check, and say so.
+    def ask(self, function: Callable[..., Any], *given: Any) -> Any:
+        """Call the learner's function; None where that leaves nothing to check, which is then said already.
 
-        The placeholder `...` is an exercise not begun; None comes of a `return` forgotten, a wrong try like any other.
+        The placeholder `...` is an exercise not begun. An error, or None for a `return` forgotten, is a wrong try.
         """
+        try:
+            came = function(*given)
+        except Exception as error:  # the learner's code may fail in any way
+            return self.failed(error)
         if came is ...:
-            self.unsolved()
-        elif came is None:
-            self.wrong("a result", "nothing (None): a function gives back what stands behind `return`")
-        return came is ... or came is None
+            return self.unsolved()
+        if came is None:
+            return self.wrong("a result", "nothing (None): a function gives back what stands behind `return`")
+        return came
 
     def failed(self, error: Exception) -> None:
         """Say that the learner's code stopped with an error; that is a wrong try like any other."""
@@ -56,5 +61,5 @@ class Exercise:
 
 
 def missing(answer: Any) -> bool:
-    """Tell whether a value is still the placeholder `...` or nothing at all; for functions see `Exercise.nothing`."""
+    """Tell whether a value is still the placeholder `...` or nothing at all; for functions see `Exercise.ask`."""
     return answer is ... or answer is None

@@ -63,11 +63,8 @@ def check_parameters(parameters: Callable[[int, int], Any]) -> None:
     """Check a function that counts the numbers of a dense block."""
     for channels, growth in ((64, 32), (24, 8), (5, 3)):
         right = sum(weight.numel() for weight in _block(channels, growth).parameters())
-        try:
-            came = parameters(channels, growth)
-        except Exception as error:  # the learner's code may fail in any way
-            return _PARAMETERS.failed(error)
-        if _PARAMETERS.nothing(came):
+        came = _PARAMETERS.ask(parameters, channels, growth)
+        if came is None:
             return None
         case = f"{channels} channels and a growth of {growth}"
         if isinstance(came, bool) or not isinstance(came, (int, float, Tensor)) or not _is_number(came):
@@ -86,12 +83,8 @@ def check_dense(dense: Callable[[Tensor, Sequence[nn.Module]], Any]) -> None:
         given = x.clone()
         with torch.no_grad():
             right = block(x)
-        try:
-            with torch.no_grad():
-                came = dense(given, convs)
-        except Exception as error:  # the learner's code may fail in any way
-            return _DENSE.failed(error)
-        if _DENSE.nothing(came):
+            came = _DENSE.ask(dense, given, convs)
+        if came is None:
             return None
         if not isinstance(came, Tensor) or came.shape != right.shape:
             return _DENSE.wrong(f"features of shape {_shape(right)}", _shown(came))
@@ -117,11 +110,8 @@ def check_relativistic(losses: Callable[[Tensor, Tensor], Any]) -> None:
     for case, real_values, made_values in cases:
         real, made = torch.tensor(real_values), torch.tensor(made_values, requires_grad=True)
         right = torch.stack(list(loss.discriminator(real, made).values())).sum(), loss.generator(made, real)
-        try:
-            came = losses(real, made)
-        except Exception as error:  # the learner's code may fail in any way
-            return _RELATIVISTIC.failed(error)
-        if _RELATIVISTIC.nothing(came):
+        came = _RELATIVISTIC.ask(losses, real, made)
+        if came is None:
             return None
         try:
             of_d, of_g = (torch.as_tensor(one, dtype=torch.float32).squeeze() for one in came)
@@ -156,11 +146,8 @@ def check_eight(eight: Callable[[nn.Module, Tensor], Any]) -> None:
     for height, width in ((6, 6), (5, 8)):
         lr = torch.rand(2, 3, height, width, generator=_seeded(8))
         given, right = lr.clone(), SelfEnsemble(network)(lr)
-        try:
-            came = eight(network, given)
-        except Exception as error:  # the learner's code may fail in any way
-            return _EIGHT.failed(error)
-        if _EIGHT.nothing(came):
+        came = _EIGHT.ask(eight, network, given)
+        if came is None:
             return None
         case = f"a picture of {width}x{height}"
         if not isinstance(came, Tensor) or came.shape != right.shape:

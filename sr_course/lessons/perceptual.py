@@ -66,11 +66,8 @@ def check_guesses(guesses: Callable[[Tensor], Any]) -> None:
     }
     for case, truths in cases.items():
         right = truths.mean(dim=0), truths.median(dim=0).values
-        try:
-            came = guesses(truths.clone())
-        except Exception as error:  # the learner's code may fail in any way
-            return _GUESSES.failed(error)
-        if _GUESSES.nothing(came):
+        came = _GUESSES.ask(guesses, truths.clone())
+        if came is None:
             return None
         try:
             squared, absolute = came
@@ -102,11 +99,8 @@ def check_directions(directions: Callable[[Tensor, Tensor], Any]) -> None:
     }
     for case, (one, other) in cases.items():
         right = (F.normalize(one, dim=1) - F.normalize(other, dim=1)).square().sum(dim=1).mean(dim=(1, 2))
-        try:
-            came = directions(one.clone(), other.clone())
-        except Exception as error:  # the learner's code may fail in any way
-            return _DIRECTIONS.failed(error)
-        if _DIRECTIONS.nothing(came):
+        came = _DIRECTIONS.ask(directions, one.clone(), other.clone())
+        if came is None:
             return None
         if not isinstance(came, Tensor) or came.shape != right.shape:
             return _DIRECTIONS.wrong(f"a distance for each of the two pictures, shape {_shape(right)}", _shown(came))
@@ -133,11 +127,8 @@ def check_descend(descend: Callable[..., Any]) -> None:
     }  # fmt: skip
     for case, (loss, steps, step_size, right) in cases.items():
         start = picture.clone()
-        try:
-            came = descend(start, loss, steps, step_size)
-        except Exception as error:  # the learner's code may fail in any way
-            return _DESCEND.failed(error)
-        if _DESCEND.nothing(came):
+        came = _DESCEND.ask(descend, start, loss, steps, step_size)
+        if came is None:
             return None
         if not isinstance(came, Tensor) or came.shape != picture.shape:
             return _DESCEND.wrong(f"a picture of shape {_shape(picture)}", _shown(came))
@@ -161,11 +152,8 @@ def check_mix(mix: Callable[[Mapping[str, Tensor], Mapping[str, Tensor], float],
     first, second = _network(4), _network(5)
     before = {name: one.clone() for name, one in first.items()}
     for alpha in (0.25, 0.0, 1.0):
-        try:
-            came = mix(first, second, alpha)
-        except Exception as error:  # the learner's code may fail in any way
-            return _MIX.failed(error)
-        if _MIX.nothing(came):
+        came = _MIX.ask(mix, first, second, alpha)
+        if came is None:
             return None
         if not isinstance(came, Mapping) or came.keys() != first.keys():
             return _MIX.wrong(f"a dictionary of {len(first)} tensors, named as in the first", _shown(came))

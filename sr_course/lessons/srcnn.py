@@ -67,11 +67,8 @@ Step = Callable[[nn.Module, Optimizer, Batch], Any]
 def check_parameters(parameters: Callable[[Sequence[int], Sequence[int]], Any]) -> None:
     """Check a function that counts the weights and biases of an SRCNN."""
     for kernel_sizes, channels in (((9, 5, 5), (64, 32)), ((9, 1, 5), (64, 32)), ((5, 3, 1), (6, 7))):
-        try:
-            came = parameters(kernel_sizes, channels)
-        except Exception as error:  # the learner's code may fail in any way
-            return _PARAMETERS.failed(error)
-        if _PARAMETERS.nothing(came):
+        came = _PARAMETERS.ask(parameters, kernel_sizes, channels)
+        if came is None:
             return None
         network = _network(kernel_sizes, channels)
         right = sum(weight.numel() for weight in network.parameters())
@@ -93,11 +90,8 @@ def check_forward(forward: Callable[[Tensor, Layers], Any]) -> None:
         luma = torch.rand(2, 1, 24, 31, generator=random)
         with torch.no_grad():
             right = network.sharpen(luma)
-        try:
-            came = forward(luma.clone(), copy.deepcopy(layers))
-        except Exception as error:  # the learner's code may fail in any way
-            return _FORWARD.failed(error)
-        if _FORWARD.nothing(came):
+        came = _FORWARD.ask(forward, luma.clone(), copy.deepcopy(layers))
+        if came is None:
             return None
         if not isinstance(came, Tensor) or came.shape != right.shape:
             return _FORWARD.wrong(f"a tensor of shape {tuple(right.shape)}", _shown(came))
@@ -122,12 +116,11 @@ def check_step(step: Step) -> None:
     for kernel_sizes in ((9, 1, 5), (5, 3, 3)):
         network = _copying(kernel_sizes).train()
         still = torch.optim.SGD(network.parameters(), lr=0.0)
-        try:
-            first = step(network, still, other)
-            aligned = step(network, still, copied)
-        except Exception as error:  # the learner's code may fail in any way
-            return _STEP.failed(error)
-        if _STEP.nothing(first) or _STEP.nothing(aligned):
+        first = _STEP.ask(step, network, still, other)
+        if first is None:
+            return None
+        aligned = _STEP.ask(step, network, still, copied)
+        if aligned is None:
             return None
         far, near = _number(first), _number(aligned)
         if far is None or near is None:
@@ -151,11 +144,8 @@ def check_field(field: Callable[[SRCNN], Any]) -> None:
     """Check a function that finds the receptive field of an SRCNN."""
     for kernel_sizes in ((9, 5, 5), (9, 1, 5), (3, 3, 3), (1, 1, 1)):
         right = 1 + sum(size - 1 for size in kernel_sizes)
-        try:
-            came = field(_network(kernel_sizes))
-        except Exception as error:  # the learner's code may fail in any way
-            return _FIELD.failed(error)
-        if _FIELD.nothing(came):
+        came = _FIELD.ask(field, _network(kernel_sizes))
+        if came is None:
             return None
         given = _number(came)
         if given != right:

@@ -82,11 +82,8 @@ def check_shuffle(shuffle: Callable[[Tensor, int], Any]) -> None:
     random = torch.Generator().manual_seed(1)
     for n, r, h, w in ((1, 2, 2, 2), (2, 3, 2, 4), (2, 4, 3, 5)):
         maps = torch.rand(n, r * r, h, w, generator=random)
-        try:
-            came = shuffle(maps.clone(), r)
-        except Exception as error:  # the learner's code may fail in any way
-            return _SHUFFLE.failed(error)
-        if _SHUFFLE.nothing(came):
+        came = _SHUFFLE.ask(shuffle, maps.clone(), r)
+        if came is None:
             return None
         right = F.pixel_shuffle(maps, r)
         case = f"maps of shape {tuple(maps.shape)} and r = {r}"
@@ -117,11 +114,8 @@ def check_losses(losses: Callable[[Tensor, Tensor], Any]) -> None:
     for case, real_values, made_values in cases:
         real, made = torch.tensor(real_values), torch.tensor(made_values, requires_grad=True)
         right = F.softplus(-real).mean() + F.softplus(made).mean(), F.softplus(-made).mean()
-        try:
-            came = losses(real, made)
-        except Exception as error:  # the learner's code may fail in any way
-            return _LOSSES.failed(error)
-        if _LOSSES.nothing(came):
+        came = _LOSSES.ask(losses, real, made)
+        if came is None:
             return None
         try:
             of_d, of_g = (torch.as_tensor(one, dtype=torch.float32).squeeze() for one in came)
@@ -153,11 +147,8 @@ def check_content(content: Callable[[nn.Module, Tensor, Tensor], Any]) -> None:
     sr = torch.rand(2, 3, 12, 12, generator=random).requires_grad_()
     hr = torch.rand(2, 3, 12, 12, generator=random)
     right = F.mse_loss(features(sr), features(hr))
-    try:
-        came = content(features, sr, hr)
-    except Exception as error:  # the learner's code may fail in any way
-        return _CONTENT.failed(error)
-    if _CONTENT.nothing(came):
+    came = _CONTENT.ask(content, features, sr, hr)
+    if came is None:
         return None
     given = _number(came)
     if given is None or not abs(given - right.item()) < 1e-5:
@@ -177,11 +168,8 @@ def check_ema(ema: Callable[[Tensor, Tensor, float], Any]) -> None:
     for decay in (0.999, 0.9):
         mean, weight = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 2.0])
         right = mean + (1 - decay) * (weight - mean)
-        try:
-            came = ema(mean.clone(), weight.clone(), decay)
-        except Exception as error:  # the learner's code may fail in any way
-            return _EMA.failed(error)
-        if _EMA.nothing(came):
+        came = _EMA.ask(ema, mean.clone(), weight.clone(), decay)
+        if came is None:
             return None
         if not isinstance(came, Tensor) or came.shape != right.shape:
             return _EMA.wrong("a tensor like the mean", _shown(came))
@@ -194,11 +182,8 @@ def check_ema(ema: Callable[[Tensor, Tensor, float], Any]) -> None:
 
 def check_norm(norm: Callable[[int], Any]) -> None:
     """Check a batch norm whose running mean keeps 0.8 of the old one and gives 0.2 to the new."""
-    try:
-        came = norm(4)
-    except Exception as error:  # the learner's code may fail in any way
-        return _NORM.failed(error)
-    if _NORM.nothing(came):
+    came = _NORM.ask(norm, 4)
+    if came is None:
         return None
     if not isinstance(came, nn.BatchNorm2d) or came.num_features != 4:
         return _NORM.wrong("an nn.BatchNorm2d for 4 maps", _shown(came))
@@ -227,11 +212,8 @@ def check_prepare(prepare: Callable[[Tensor, Tensor, Tensor], Any]) -> None:
         "a picture": 2 * torch.rand(2, 3, 4, 4, generator=random) - 1,
     }.items():
         right = ((picture + 1) / 2 - mean) / std
-        try:
-            came = prepare(picture.clone(), mean, std)
-        except Exception as error:  # the learner's code may fail in any way
-            return _PREPARE.failed(error)
-        if _PREPARE.nothing(came):
+        came = _PREPARE.ask(prepare, picture.clone(), mean, std)
+        if came is None:
             return None
         if not isinstance(came, Tensor) or came.shape != right.shape:
             return _PREPARE.wrong(f"a tensor of shape {_shape(right)}", _shown(came))
@@ -248,12 +230,11 @@ def check_consistent(consistent: Callable[[Tensor, Tensor], Any]) -> None:
     lr = bicubic_lr(panda, 4)
     random = torch.Generator().manual_seed(5)
     rough = (panda + 0.05 * torch.randn(panda.shape, generator=random)).clamp(0, 1)
-    try:
-        came = consistent(rough.clone(), lr.clone())
-        kept = consistent(panda.clone(), lr.clone())
-    except Exception as error:  # the learner's code may fail in any way
-        return _CONSISTENT.failed(error)
-    if _CONSISTENT.nothing(came):
+    came = _CONSISTENT.ask(consistent, rough.clone(), lr.clone())
+    if came is None:
+        return None
+    kept = _CONSISTENT.ask(consistent, panda.clone(), lr.clone())
+    if kept is None:
         return None
     if not isinstance(came, Tensor) or came.shape != rough.shape or not isinstance(kept, Tensor):
         return _CONSISTENT.wrong(f"a picture of shape {_shape(rough)}", _shown(came))
