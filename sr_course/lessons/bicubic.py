@@ -12,7 +12,7 @@ from torch import Tensor
 from sr_course import images
 from sr_course.data.shipped import photo
 from sr_course.degradations import bicubic_lr
-from sr_course.lessons.checks import Exercise, missing
+from sr_course.lessons.checks import Exercise, as_when, missing, shown
 from sr_course.metrics import Protocol, psnr
 from sr_course.resample import cubic, imresize
 
@@ -72,8 +72,8 @@ def check_area_average(area_average: Callable[[Tensor, int], Any]) -> None:
         expected = [sum(values[start : start + n]) / n for start in range(0, len(values), n)]
         given = _numbers(came)
         if given is None or not _near(given, expected):
-            shown = _shown(came) if given is None else _listed(given)
-            return _AREA_AVERAGE.wrong(f"{_listed(expected)} for {_listed(values)} and n = {n}", shown)
+            said = shown(came) if given is None else _listed(given)
+            return _AREA_AVERAGE.wrong(f"{_listed(expected)} for {_listed(values)} and n = {n}", said)
     return _AREA_AVERAGE.right("The striped wall stays grey wherever you start.")
 
 
@@ -87,7 +87,7 @@ def check_cubic_a(cubic_a: Callable[[Any, float], Any]) -> None:
         expected = cubic(a).weight(torch.tensor(distances, dtype=torch.float64)).tolist()
         given = _numbers(came)
         if given is None or len(given) != len(distances):
-            return _CUBIC_A.wrong("one weight for each distance", _shown(came))
+            return _CUBIC_A.wrong("one weight for each distance", shown(came))
         for x, right, value in zip(distances, expected, given, strict=True):
             if not _near([value], [right]):
                 return _CUBIC_A.wrong(f"{right:.4f} at distance {x:g} with a = {a:g}", f"{value:.4f}")
@@ -113,7 +113,7 @@ def check_psnr_y(psnr_y: Callable[[Tensor, Tensor, int], Any]) -> None:
         right = psnr(sr, hr, _luma(border)).item()
         given = _numbers(came)
         if given is None or len(given) != 1:
-            return _PSNR_Y.wrong("one number", _shown(came))
+            return _PSNR_Y.wrong("one number", shown(came))
         if not abs(given[0] - right) < 0.01:  # true of NaN as well; rounding moves less than 0.01 dB
             return _PSNR_Y.wrong(
                 f"{right:.2f} dB with border {border}", f"{given[0]:.2f}{_likely_slip(given[0], sr, hr, border)}"
@@ -126,7 +126,7 @@ def check_protocol(found: Any) -> None:
     if missing(found):
         return _PROTOCOL.unsolved()
     if not isinstance(found, Protocol):
-        return _PROTOCOL.wrong('a protocol, such as Protocol(name="found", channel="y", border=4)', _shown(found))
+        return _PROTOCOL.wrong('a protocol, such as Protocol(name="found", channel="y", border=4)', shown(found))
     gibbon = images.read(photo("gibbon").path)
     sr = imresize(bicubic_lr(gibbon, 4), 4).clamp(0, 1)
     try:
@@ -168,8 +168,7 @@ def _likely_slip(came: float, sr: Tensor, hr: Tensor, border: int) -> str:
         "the factor 10 is missing": right / 10,
         "the peak is not squared": right - 10 * math.log10(255),
     }
-    reason = next((slip for slip, value in slips.items() if abs(value - came) < 0.01), "")
-    return f", as when {reason}" if reason else ""
+    return as_when(slips, lambda value: abs(value - came) < 0.01)
 
 
 def _luma(border: int, channel: Any = "y") -> Protocol:
@@ -195,8 +194,3 @@ def _near(values: list[float], expected: list[float]) -> bool:
 
 def _listed(values: list[float]) -> str:
     return "[" + ", ".join(f"{value:g}" for value in values) + "]"
-
-
-def _shown(came: Any) -> str:
-    shape = getattr(came, "shape", None)
-    return repr(came) if shape is None else f"a {type(came).__name__} of shape {tuple(shape)}"

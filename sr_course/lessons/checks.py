@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -63,3 +68,39 @@ class Exercise:
 def missing(answer: Any) -> bool:
     """Tell whether a value is still the placeholder `...` or nothing at all; for functions see `Exercise.ask`."""
     return answer is ... or answer is None
+
+
+def number(came: Any) -> float | None:
+    """A number of any kind (int, numpy, torch with a gradient) as a float; None for all else, a text of digits too."""
+    if isinstance(came, (str, bytes, bool)):
+        return None
+    try:
+        return float(came.detach() if isinstance(came, Tensor) else came)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return None
+
+
+def alike(came: Tensor, right: Tensor, atol: float) -> bool:
+    """Whether values are the right ones, whatever precision the learner computed in; NaN never is."""
+    return torch.allclose(came.to(right), right, atol=atol)
+
+
+def shape(came: Tensor) -> tuple[int, ...]:
+    """The shape as a sentence gives it: `(1, 3, 8, 8)`."""
+    return tuple(came.shape)
+
+
+def shown(came: Any) -> str:
+    """What came, in a few words: the kind and the shape of tensors and arrays, the beginning of all else."""
+    sizes = getattr(came, "shape", None)
+    return f"a {type(came).__name__} of shape {tuple(sizes)}" if isinstance(sizes, tuple) else repr(came)[:200]
+
+
+def as_when(slips: Mapping[str, T], same: Callable[[T], bool]) -> str:
+    """What the learner has probably done, to be put behind what came; empty when no usual slip gives it.
+
+    Args:
+        slips: what each slip gives.
+        same: whether that is what came.
+    """
+    return next((f", as when {slip}" for slip, value in slips.items() if same(value)), "")

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sr_course.lessons.checks import Exercise
+from sr_course.lessons.checks import Exercise, alike, as_when, number, shape, shown
 from sr_course.losses import AdversarialLoss
 from sr_course.models.blend import SelfEnsemble
 from sr_course.models.esrgan import DenseBlock
@@ -67,18 +67,19 @@ def check_parameters(parameters: Callable[[int, int], Any]) -> None:
         if came is None:
             return None
         case = f"{channels} channels and a growth of {growth}"
-        if isinstance(came, bool) or not isinstance(came, (int, float, Tensor)) or not _is_number(came):
-            return _PARAMETERS.wrong(f"a number for {case}", _shown(came))
-        if float(came) != right:
-            slip = _slip_of_parameters(float(came), channels, growth)
-            return _PARAMETERS.wrong(f"{right:,} for {case}", f"{float(came):,.0f}{slip}")
+        given = number(came)
+        if given is None:
+            return _PARAMETERS.wrong(f"a number for {case}", shown(came))
+        if given != right:
+            slip = _slip_of_parameters(given, channels, growth)
+            return _PARAMETERS.wrong(f"{right:,} for {case}", f"{given:,.0f}{slip}")
     return _PARAMETERS.right("Three of them make an RRDB, and 23 RRDBs hold 99% of ESRGAN's numbers.")
 
 
 def check_dense(dense: Callable[[Tensor, Sequence[nn.Module]], Any]) -> None:
     """Check the way of features through a dense block, given its five convolutions."""
     for n, channels, growth in ((1, 6, 4), (2, 4, 5)):
-        block, x = _block(channels, growth), torch.randn(n, channels, 7, 5, generator=_seeded(6))
+        block, x = _block(channels, growth), torch.randn(n, channels, 7, 5, generator=torch.Generator().manual_seed(6))
         convs = [block.conv1, block.conv2, block.conv3, block.conv4, block.conv5]
         given = x.clone()
         with torch.no_grad():
@@ -87,10 +88,10 @@ def check_dense(dense: Callable[[Tensor, Sequence[nn.Module]], Any]) -> None:
         if came is None:
             return None
         if not isinstance(came, Tensor) or came.shape != right.shape:
-            return _DENSE.wrong(f"features of shape {_shape(right)}", _shown(came))
+            return _DENSE.wrong(f"features of shape {shape(right)}", shown(came))
         if not torch.equal(given, x):
             return _DENSE.wrong("the features that were given to stay as they are", "they changed")
-        if not torch.allclose(came, right, atol=1e-5):
+        if not alike(came, right, 1e-5):
             slip = _slip_of_dense(came, x, convs)
             return _DENSE.wrong(
                 f"what DenseBlock gives, {right[0, 0, 0, 0]:.4f} at the first place", f"{came[0, 0, 0, 0]:.4f}{slip}"
@@ -116,10 +117,10 @@ def check_relativistic(losses: Callable[[Tensor, Tensor], Any]) -> None:
         try:
             of_d, of_g = (torch.as_tensor(one, dtype=torch.float32).squeeze() for one in came)
         except (TypeError, ValueError, RuntimeError):
-            return _RELATIVISTIC.wrong("a pair: the loss of D, the loss of G", _shown(came))
+            return _RELATIVISTIC.wrong("a pair: the loss of D, the loss of G", shown(came))
         if of_d.ndim or of_g.ndim:
             return _RELATIVISTIC.wrong(
-                "two scalars, means over the pictures", f"shapes {_shape(of_d)} and {_shape(of_g)}"
+                "two scalars, means over the pictures", f"shapes {shape(of_d)} and {shape(of_g)}"
             )
         for whose, given, expected in (("D", of_d, right[0]), ("G", of_g, right[1])):
             if not abs(given.item() - expected.item()) < 1e-3:  # not a number is wrong too
@@ -144,17 +145,17 @@ def check_eight(eight: Callable[[nn.Module, Tensor], Any]) -> None:
         network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.LeakyReLU(0.2), nn.Upsample(scale_factor=2))
         network.append(nn.Conv2d(4, 3, 3, padding=1)).requires_grad_(False)
     for height, width in ((6, 6), (5, 8)):
-        lr = torch.rand(2, 3, height, width, generator=_seeded(8))
+        lr = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(8))
         given, right = lr.clone(), SelfEnsemble(network)(lr)
         came = _EIGHT.ask(eight, network, given)
         if came is None:
             return None
         case = f"a picture of {width}x{height}"
         if not isinstance(came, Tensor) or came.shape != right.shape:
-            return _EIGHT.wrong(f"a picture of shape {_shape(right)} for {case}", _shown(came))
+            return _EIGHT.wrong(f"a picture of shape {shape(right)} for {case}", shown(came))
         if not torch.equal(given, lr):
             return _EIGHT.wrong("the small picture to stay as it is", "it changed")
-        if not torch.allclose(came, right, atol=1e-5):
+        if not alike(came, right, 1e-5):
             off = (came - right).abs().max().item()
             slip = _slip_of_eight(came, network, lr)
             return _EIGHT.wrong(f"the mean over eight views of {case}", f"one that is up to {off:.3f} off{slip}")
@@ -172,10 +173,6 @@ def _block(channels: int, growth: int) -> DenseBlock:
     return block
 
 
-def _seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def _slip_of_parameters(came: float, channels: int, growth: int) -> str:
     """What the learner has probably done, or nothing when no usual slip gives this number."""
     given = [channels + k * growth for k in range(5)]
@@ -191,7 +188,7 @@ def _slip_of_parameters(came: float, channels: int, growth: int) -> str:
         "four convolutions are counted": sum(9 * a * growth + growth for a in given[:4]),
         "it is a whole RRDB, three dense blocks": 3 * sum(9 * a * b + b for a, b in zip(given, made, strict=True)),
     }
-    return _as_when(next((slip for slip, value in slips.items() if value == came), ""))
+    return as_when(slips, lambda value: value == came)
 
 
 def _dense(
@@ -226,7 +223,7 @@ def _slip_of_dense(came: Tensor, x: Tensor, convs: Sequence[nn.Module]) -> str:
         "there is no activation": _dense(x, convs, slope=1),
         "new maps are put before the old ones": _dense(x, convs, turned=True),
     }
-    return _as_when(next((slip for slip, value in slips.items() if torch.allclose(value, came, atol=1e-5)), ""))
+    return as_when(slips, lambda value: alike(came, value, 1e-5))
 
 
 def _slip_of_relativistic(came: float, whose: str, real: Tensor, made: Tensor) -> str:
@@ -250,7 +247,7 @@ def _slip_of_relativistic(came: float, whose: str, real: Tensor, made: Tensor) -
         "each logit is compared with the mean of its own kind": F.softplus(-(real - real.mean())).mean()
         + F.softplus(made - made.mean()).mean(),
     }
-    return _as_when(next((slip for slip, value in slips.items() if abs(value.item() - came) < 1e-3), ""))
+    return as_when(slips, lambda value: abs(value.item() - came) < 1e-3)
 
 
 def _slip_of_eight(came: Tensor, network: nn.Module, lr: Tensor) -> str:
@@ -274,24 +271,4 @@ def _slip_of_eight(came: Tensor, network: nn.Module, lr: Tensor) -> str:
     }
     if lr.shape[-1] == lr.shape[-2]:
         slips["the results are not turned back"] = torch.stack([view(*one, back=False) for one in every]).mean(dim=0)
-    return _as_when(next((slip for slip, value in slips.items() if torch.allclose(value, came, atol=1e-5)), ""))
-
-
-def _as_when(slip: str) -> str:
-    return f", as when {slip}" if slip else ""
-
-
-def _is_number(came: Any) -> bool:
-    try:
-        float(came)
-    except (TypeError, ValueError, RuntimeError):
-        return False
-    return True
-
-
-def _shape(came: Tensor) -> tuple[int, ...]:
-    return tuple(came.shape)
-
-
-def _shown(came: Any) -> str:
-    return f"a {type(came).__name__} of shape {_shape(came)}" if isinstance(came, Tensor) else repr(came)[:200]
+    return as_when(slips, lambda value: alike(came, value, 1e-5))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sr_course.lessons.checks import Exercise
+from sr_course.lessons.checks import Exercise, alike, as_when, shape, shown
 
 _GUESSES = Exercise(
     number="4.1",
@@ -72,14 +72,14 @@ def check_guesses(guesses: Callable[[Tensor], Any]) -> None:
         try:
             squared, absolute = came
         except (TypeError, ValueError):
-            return _GUESSES.wrong("a pair: for the squared error, for the absolute error", _shown(came))
+            return _GUESSES.wrong("a pair: for the squared error, for the absolute error", shown(came))
         for kind, given, expected in (("squared", squared, right[0]), ("absolute", absolute, right[1])):
             if not isinstance(given, Tensor) or given.shape != expected.shape:
                 return _GUESSES.wrong(
-                    f"a guess of shape {_shape(expected)} for the {kind} error and {case}", _shown(given)
+                    f"a guess of shape {shape(expected)} for the {kind} error and {case}", shown(given)
                 )
-            if not torch.allclose(given.to(expected), expected, atol=1e-5):
-                turned = torch.allclose(squared.to(expected), right[1]) if kind == "squared" else False
+            if not alike(given, expected, 1e-5):
+                turned = kind == "squared" and alike(given, right[1], 1e-8)
                 slip = ", as when the two are exchanged" if turned else ""
                 return _GUESSES.wrong(
                     f"{expected[0]:.3f} at the first pixel, for the {kind} error and {case}", f"{given[0]:.3f}{slip}"
@@ -103,8 +103,8 @@ def check_directions(directions: Callable[[Tensor, Tensor], Any]) -> None:
         if came is None:
             return None
         if not isinstance(came, Tensor) or came.shape != right.shape:
-            return _DIRECTIONS.wrong(f"a distance for each of the two pictures, shape {_shape(right)}", _shown(came))
-        if not torch.allclose(came, right, atol=1e-4):  # not a number is wrong too
+            return _DIRECTIONS.wrong(f"a distance for each of the two pictures, shape {shape(right)}", shown(came))
+        if not alike(came, right, 1e-4):  # not a number is wrong too
             slip = _slip_of_directions(came, one, other)
             return _DIRECTIONS.wrong(f"{right[0]:.4f} for the first picture and {case}", f"{came[0]:.4f}{slip}")
     return _DIRECTIONS.right("Twice the contrast costs nothing; at an even place the faintest trace of detail costs 1.")
@@ -131,7 +131,7 @@ def check_descend(descend: Callable[..., Any]) -> None:
         if came is None:
             return None
         if not isinstance(came, Tensor) or came.shape != picture.shape:
-            return _DESCEND.wrong(f"a picture of shape {_shape(picture)}", _shown(came))
+            return _DESCEND.wrong(f"a picture of shape {shape(picture)}", shown(came))
         if not torch.equal(start.detach(), picture):
             return _DESCEND.wrong("the picture that was given to stay as it is", "it changed: work on a clone")
         if came.requires_grad:
@@ -156,18 +156,18 @@ def check_mix(mix: Callable[[Mapping[str, Tensor], Mapping[str, Tensor], float],
         if came is None:
             return None
         if not isinstance(came, Mapping) or came.keys() != first.keys():
-            return _MIX.wrong(f"a dictionary of {len(first)} tensors, named as in the first", _shown(came))
+            return _MIX.wrong(f"a dictionary of {len(first)} tensors, named as in the first", shown(came))
         for name, one in before.items():
             given = came[name]
             if not isinstance(given, Tensor) or given.shape != one.shape:
-                return _MIX.wrong(f"{name} of shape {_shape(one)}", _shown(given))
+                return _MIX.wrong(f"{name} of shape {shape(one)}", shown(given))
             if not one.is_floating_point():
                 if given.is_floating_point() or not torch.equal(given, one):
                     return _MIX.wrong(f"{name}, a count, as in the first network: {one.item()}", f"{given.item():g}")
                 continue
             right = torch.lerp(one, second[name], alpha)
-            if not torch.allclose(given, right, atol=1e-6):
-                turned = torch.allclose(given, torch.lerp(second[name], one, alpha), atol=1e-6)
+            if not alike(given, right, 1e-6):
+                turned = alike(given, torch.lerp(second[name], one, alpha), 1e-6)
                 slip = ", as when the two are exchanged" if turned else ""
                 value, wanted = given.flatten()[0], right.flatten()[0]
                 return _MIX.wrong(f"{wanted:.4f} as the first value of {name} at alpha {alpha}", f"{value:.4f}{slip}")
@@ -204,13 +204,4 @@ def _slip_of_directions(came: Tensor, found: Tensor, wanted: Tensor) -> str:
         .mean(dim=1),
         "differences are not squared": (x - y).abs().sum(dim=1).mean(dim=(1, 2)),
     }
-    reason = next((slip for slip, value in slips.items() if torch.allclose(value, came, atol=1e-4)), "")
-    return f", as when {reason}" if reason else ""
-
-
-def _shape(came: Tensor) -> tuple[int, ...]:
-    return tuple(came.shape)
-
-
-def _shown(came: Any) -> str:
-    return f"a {type(came).__name__} of shape {_shape(came)}" if isinstance(came, Tensor) else repr(came)[:200]
+    return as_when(slips, lambda value: alike(came, value, 1e-4))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sr_course.data.pairs import Batch
-from sr_course.lessons.checks import Exercise
+from sr_course.lessons.checks import Exercise, number, shown
 from sr_course.models.srcnn import SRCNN
 from sr_course.resample import imresize
 
@@ -72,12 +72,12 @@ def check_parameters(parameters: Callable[[Sequence[int], Sequence[int]], Any]) 
             return None
         network = _network(kernel_sizes, channels)
         right = sum(weight.numel() for weight in network.parameters())
-        given = _number(came)
+        given = number(came)
         if given != right:
             biases = sum(channels) + 1
             slip = ", the weights without the biases" if given == right - biases else ""
-            shown = repr(came) if given is None else f"{given:,g}{slip}"
-            return _PARAMETERS.wrong(f"{right:,} for kernels {kernel_sizes} and maps {channels}", shown)
+            said = repr(came) if given is None else f"{given:,g}{slip}"
+            return _PARAMETERS.wrong(f"{right:,} for kernels {kernel_sizes} and maps {channels}", said)
     return _PARAMETERS.right("A photograph of 240 x 240 pixels has about as many pixels as 9-5-5 has numbers.")
 
 
@@ -94,7 +94,7 @@ def check_forward(forward: Callable[[Tensor, Layers], Any]) -> None:
         if came is None:
             return None
         if not isinstance(came, Tensor) or came.shape != right.shape:
-            return _FORWARD.wrong(f"a tensor of shape {tuple(right.shape)}", _shown(came))
+            return _FORWARD.wrong(f"a tensor of shape {tuple(right.shape)}", shown(came))
         off = (came.detach() - right).abs()
         if not off.max() < 1e-4:  # true of NaN as well
             reach = sum(size // 2 for size in kernel_sizes)
@@ -122,9 +122,9 @@ def check_step(step: Step) -> None:
         aligned = _STEP.ask(step, network, still, copied)
         if aligned is None:
             return None
-        far, near = _number(first), _number(aligned)
+        far, near = number(first), number(aligned)
         if far is None or near is None:
-            return _STEP.wrong("the loss as a number", _shown(aligned))
+            return _STEP.wrong("the loss as a number", shown(aligned))
         if not near < far / 100:
             return _STEP.wrong(
                 "a loss near 0 where the network's result is the very middle of the truth",
@@ -147,15 +147,15 @@ def check_field(field: Callable[[SRCNN], Any]) -> None:
         came = _FIELD.ask(field, _network(kernel_sizes))
         if came is None:
             return None
-        given = _number(came)
+        given = number(came)
         if given != right:
-            shown = repr(came) if given is None else f"{given:g}"
-            slips = {
+            said = repr(came) if given is None else f"{given:g}"
+            slips: dict[float | None, str] = {
                 right**2: ", the area and not the side",
                 right // 2: ", how far it reaches on one side",
                 sum(kernel_sizes): ", the sum of the kernels, which overlap",
             }
-            return _FIELD.wrong(f"{right} for kernels {kernel_sizes}", shown + slips.get(int(given or 0), ""))
+            return _FIELD.wrong(f"{right} for kernels {kernel_sizes}", said + slips.get(given, ""))
     return _FIELD.right("The same few lines measure any network, also one whose layers you cannot read.")
 
 
@@ -190,15 +190,3 @@ def _bias(convolution: nn.Conv2d) -> Tensor:
 def _forgotten(network: nn.Module) -> bool:
     """Whether the gradients left by a step at a loss of 0 are 0, or were thrown away."""
     return all(weight.grad is None or weight.grad.abs().max() < 1e-3 for weight in network.parameters())
-
-
-def _number(came: Any) -> float | None:
-    try:
-        return float(came)
-    except (TypeError, ValueError, RuntimeError):
-        return None
-
-
-def _shown(came: Any) -> str:
-    shape = getattr(came, "shape", None)
-    return repr(came) if shape is None else f"a {type(came).__name__} of shape {tuple(shape)}"

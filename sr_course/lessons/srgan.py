@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sr_course.data.shipped import photo
 from sr_course.degradations import bicubic_lr
 from sr_course.images import read
-from sr_course.lessons.checks import Exercise
+from sr_course.lessons.checks import Exercise, alike, as_when, number, shape, shown
 from sr_course.resample import imresize
 
 _SHUFFLE = Exercise(
@@ -88,7 +88,7 @@ def check_shuffle(shuffle: Callable[[Tensor, int], Any]) -> None:
         right = F.pixel_shuffle(maps, r)
         case = f"maps of shape {tuple(maps.shape)} and r = {r}"
         if not isinstance(came, Tensor) or came.shape != right.shape:
-            return _SHUFFLE.wrong(f"a tensor of shape {tuple(right.shape)} for {case}", _shown(came))
+            return _SHUFFLE.wrong(f"a tensor of shape {tuple(right.shape)} for {case}", shown(came))
         if not torch.equal(came, right):
             slips = {
                 ", as when rows and columns of the squares are exchanged": F.pixel_shuffle(
@@ -120,9 +120,9 @@ def check_losses(losses: Callable[[Tensor, Tensor], Any]) -> None:
         try:
             of_d, of_g = (torch.as_tensor(one, dtype=torch.float32).squeeze() for one in came)
         except (TypeError, ValueError, RuntimeError):
-            return _LOSSES.wrong("a pair: the loss of D, the loss of G", _shown(came))
+            return _LOSSES.wrong("a pair: the loss of D, the loss of G", shown(came))
         if of_d.ndim or of_g.ndim:
-            return _LOSSES.wrong("two scalars, means over the pictures", f"shapes {_shape(of_d)} and {_shape(of_g)}")
+            return _LOSSES.wrong("two scalars, means over the pictures", f"shapes {shape(of_d)} and {shape(of_g)}")
         for whose, given, expected in (("D", of_d, right[0]), ("G", of_g, right[1])):
             if not abs(given.item() - expected.item()) < 1e-3:  # not a number is wrong too
                 slip = _slip_of_losses(given.item(), whose, real, made.detach())
@@ -150,9 +150,9 @@ def check_content(content: Callable[[nn.Module, Tensor, Tensor], Any]) -> None:
     came = _CONTENT.ask(content, features, sr, hr)
     if came is None:
         return None
-    given = _number(came)
+    given = number(came)
     if given is None or not abs(given - right.item()) < 1e-5:
-        return _CONTENT.wrong(f"the value {right.item():.4f}", _shown(came) if given is None else f"{given:.4f}")
+        return _CONTENT.wrong(f"the value {right.item():.4f}", shown(came) if given is None else f"{given:.4f}")
     if not (isinstance(came, Tensor) and came.requires_grad):
         return _CONTENT.wrong("a loss with a gradient", "a number without one: backward() changes no weight")
     slope = torch.autograd.grad(came, sr, allow_unused=True)[0]
@@ -172,8 +172,8 @@ def check_ema(ema: Callable[[Tensor, Tensor, float], Any]) -> None:
         if came is None:
             return None
         if not isinstance(came, Tensor) or came.shape != right.shape:
-            return _EMA.wrong("a tensor like the mean", _shown(came))
-        if not torch.allclose(came, right, atol=1e-5):
+            return _EMA.wrong("a tensor like the mean", shown(came))
+        if not alike(came, right, 1e-5):
             return _EMA.wrong(
                 f"a mean of 1 that meets a weight of 3 to become {right[0]:.3f} with decay {decay}", f"{came[0]:.3f}"
             )
@@ -186,7 +186,7 @@ def check_norm(norm: Callable[[int], Any]) -> None:
     if came is None:
         return None
     if not isinstance(came, nn.BatchNorm2d) or came.num_features != 4:
-        return _NORM.wrong("an nn.BatchNorm2d for 4 maps", _shown(came))
+        return _NORM.wrong("an nn.BatchNorm2d for 4 maps", shown(came))
     faint = 0.1 * torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(3))
     faint = faint - faint.mean(dim=(0, 2, 3), keepdim=True) + 10.0  # its maps have mean 10, standard deviation 0.1
     with torch.no_grad():
@@ -216,8 +216,8 @@ def check_prepare(prepare: Callable[[Tensor, Tensor, Tensor], Any]) -> None:
         if came is None:
             return None
         if not isinstance(came, Tensor) or came.shape != right.shape:
-            return _PREPARE.wrong(f"a tensor of shape {_shape(right)}", _shown(came))
-        if not torch.allclose(came, right, atol=1e-4):
+            return _PREPARE.wrong(f"a tensor of shape {shape(right)}", shown(came))
+        if not alike(came, right, 1e-4):
             values = ", ".join(f"{value:.2f}" for value in came[0, :, 0, 0].tolist())
             wanted = ", ".join(f"{value:.2f}" for value in right[0, :, 0, 0].tolist())
             return _PREPARE.wrong(f"red, green, blue {wanted} for the first pixel of {name}", values)
@@ -237,7 +237,7 @@ def check_consistent(consistent: Callable[[Tensor, Tensor], Any]) -> None:
     if kept is None:
         return None
     if not isinstance(came, Tensor) or came.shape != rough.shape or not isinstance(kept, Tensor):
-        return _CONSISTENT.wrong(f"a picture of shape {_shape(rough)}", _shown(came))
+        return _CONSISTENT.wrong(f"a picture of shape {shape(rough)}", shown(came))
     before, after = (255 * (imresize(one, 1 / 4) - lr).abs().max().item() for one in (rough, came))
     if not after < 1:
         return _CONSISTENT.wrong(
@@ -256,8 +256,8 @@ def check_consistent(consistent: Callable[[Tensor, Tensor], Any]) -> None:
 
 def _slip_of_losses(came: float, whose: str, real: Tensor, made: Tensor) -> str:
     """What the learner has probably done, or nothing when no usual slip gives this number."""
-    slips = {
-        "it is the saturating loss, log(1 - D)": (-F.softplus(made)).mean(),
+    saturating = {"it is the saturating loss, log(1 - D)": -F.softplus(made).mean()} if whose == "G" else {}
+    slips = saturating | {
         "real and made are exchanged": F.softplus(real).mean() + F.softplus(-made).mean(),
         "the term of the made pictures is missing": F.softplus(-real).mean(),
         "the term of the real pictures is missing": F.softplus(made).mean(),
@@ -265,20 +265,4 @@ def _slip_of_losses(came: float, whose: str, real: Tensor, made: Tensor) -> str:
     }
     if came != came or abs(came) == float("inf"):
         return ": log(0). Compute from the logit, with softplus"
-    reason = next((slip for slip, value in slips.items() if abs(value.item() - came) < 1e-3), "")
-    return f", as when {reason}" if reason and not (whose == "D" and reason.startswith("it is the sat")) else ""
-
-
-def _number(came: Any) -> float | None:
-    try:
-        return float(came.detach() if isinstance(came, Tensor) else came)
-    except (TypeError, ValueError, RuntimeError):
-        return None
-
-
-def _shape(came: Tensor) -> tuple[int, ...]:
-    return tuple(came.shape)
-
-
-def _shown(came: Any) -> str:
-    return f"a {type(came).__name__} of shape {_shape(came)}" if isinstance(came, Tensor) else repr(came)
+    return as_when(slips, lambda value: abs(value.item() - came) < 1e-3)

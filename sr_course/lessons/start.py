@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sr_course.lessons.checks import Exercise
+from sr_course.lessons.checks import Exercise, number
 
 _SHARE = Exercise(
     number="0.1",
@@ -23,10 +23,7 @@ def check_share(share: Any) -> None:
         if came is None:
             return None
         expected = 1 / scale**2
-        try:
-            near = abs(float(came) - expected) < 1e-6
-        except (TypeError, ValueError):
-            near = False
-        if not near:
+        given = number(came)
+        if given is None or not abs(given - expected) < 1e-6:
             return _SHARE.wrong(f"{expected:.4f} at scale {scale}", repr(came))
     return _SHARE.right("At x4, fifteen of sixteen pixels have to be made up.")
