@@ -119,12 +119,56 @@ def pixels(locator: Any) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
 
 
+def contrast(shot: np.ndarray) -> float:
+    """WCAG 2.1's contrast between the lightest and the darkest pixel."""
+    value = shot / 255
+    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    light = linear @ np.array([0.2126, 0.7152, 0.0722])
+    return float((light.max() + 0.05) / (light.min() + 0.05))
+
+
+def assert_readable(root: Any, *texts: str) -> None:
+    """The first match of each selector has the contrast that WCAG 2.1 asks of text (level AA)."""
+    for text in texts:
+        assert (found := contrast(pixels(root.locator(text).first))) > 4.5, f"{text} has a contrast of {found:.2f}"
+
+
+@contextmanager
+def dark_theme(page: Any) -> Iterator[None]:
+    """JupyterLab in its dark theme; light again at the end, for the server keeps the choice for the next test."""
+    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
+    page.evaluate(change, "JupyterLab Dark")
+    try:
+        page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
+        page.wait_for_timeout(500)  # the style sheet follows the attribute
+        yield
+    finally:
+        page.evaluate(change, "JupyterLab Light")
+        page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
+
+
+def listeners(page: Any) -> int:
+    """How many functions listen to events of the page's window."""
+    inspector = page.context.new_cdp_session(page)
+    count = "Object.values(getEventListeners(window)).reduce((sum, list) => sum + list.length, 0)"
+    answer = inspector.send("Runtime.evaluate", {"expression": count, "includeCommandLineAPI": True})
+    inspector.detach()
+    return int(answer["result"]["value"])
+
+
 def wait_until(page: Any, condition: Callable[[], bool], what: str, seconds: float = 10) -> None:
     """Ask again and again, for a browser answers in its own time."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"in {seconds} s it did not happen that {what}"
         page.wait_for_timeout(50)
+
+
+def clear_outputs(page: Any, selector: str, before: int) -> None:
+    """Clear the outputs of all cells: the widget goes, and of the window's `before` listeners its own two."""
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+    wait_until(page, lambda: listeners(page) == before - 2, "its two listeners on the window are gone")
+    assert page.locator(selector).count() == 0, f"{selector} is still there"
 
 
 def keep_screenshot(page: Any, name: str) -> None:

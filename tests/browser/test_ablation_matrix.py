@@ -10,8 +10,7 @@ from PIL import Image
 from sr_course.training.history import read_history
 from sr_course.widgets import Ablation, AblationMatrix
 from tests.browser.alone import open_alone
-from tests.browser.lab import ask_kernel, keep_screenshot, pixels, run_notebook, wait_until
-from tests.browser.test_gan_dashboard import contrast
+from tests.browser.lab import ask_kernel, assert_readable, keep_screenshot, pixels, run_notebook, wait_until
 from tests.widgets.blends import QUICK
 from tests.widgets.gan_runs import HEALTHY, NO_DETACH, STEPS, STRONG, make_runs, write_log
 
@@ -159,8 +158,7 @@ def test_every_width_in_light_and_dark(new_page, tmp_path, widget, width, dark):
         assert box["x"] + box["width"] <= width
         assert box["width"] > 80
     texts = ("thead th", ".sr-abl-on", ".sr-abl-off", "tbody th button", ".sr-note", "figcaption strong", ".sr-chart-y")
-    for text in texts:
-        assert contrast(pixels(root.locator(text).first)) > 4.5, text
+    assert_readable(root, *texts)
     page.evaluate("window.scrollTo(0, 0)")
     keep_screenshot(page, f"ablation-{width}{'-dark' if dark else ''}")
 

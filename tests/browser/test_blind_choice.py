@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from sr_course.widgets import read_choices, wilson_interval
-from tests.browser.lab import ask_kernel, keep_screenshot, pixels, run_notebook, wait_until
+from tests.browser.lab import (
+    ask_kernel,
+    assert_readable,
+    clear_outputs,
+    dark_theme,
+    keep_screenshot,
+    listeners,
+    pixels,
+    run_notebook,
+    wait_until,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -190,44 +200,18 @@ def test_every_width_of_window(new_page, lab, file, width):
 def test_dark_theme_is_readable(page, lab, file):
     root = show(page, lab, file, count=2)
     root.get_by_text("Keys", exact=True).click()
-    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
-    page.evaluate(change, "JupyterLab Dark")
-    try:
-        page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
-        page.wait_for_timeout(500)  # the style sheet follows the attribute
-        for text in ("button", "figure button", ".sr-bar strong", "summary", "li"):
-            assert contrast(pixels(root.locator(text).first)) > 4.5, text
+    with dark_theme(page):
+        assert_readable(root, "button", "figure button", ".sr-bar strong", "summary", "li")
         keep_screenshot(page, "blind-choice-dark")
         ask_kernel(page, "blind.choose('left'); blind.choose('right')")
         wait_until(page, lambda: "first-method" in root.inner_text(), "the result is told")
         page.wait_for_timeout(300)  # two answers, two drawings
-        for text in (".sr-blind-row strong", ".sr-blind-row span", ".sr-blind-results p", ".sr-blind-bar"):
-            assert contrast(pixels(root.locator(text).first)) > 4.5, text
+        assert_readable(root, ".sr-blind-row strong", ".sr-blind-row span", ".sr-blind-results p", ".sr-blind-bar")
         keep_screenshot(page, "blind-choice-dark-result")
-    finally:
-        page.evaluate(change, "JupyterLab Light")
-        page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
-
-
-def contrast(shot: np.ndarray) -> float:
-    """WCAG 2.1's contrast between the lightest and the darkest pixel."""
-    value = shot / 255
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    light = linear @ np.array([0.2126, 0.7152, 0.0722])
-    return float((light.max() + 0.05) / (light.min() + 0.05))
 
 
 def test_removing_the_output_ends_listening(page, lab, file):
     root = show(page, lab, file)
-    inspector = page.context.new_cdp_session(page)
-
-    def listeners() -> int:
-        count = "Object.values(getEventListeners(window)).reduce((sum, list) => sum + list.length, 0)"
-        answer = inspector.send("Runtime.evaluate", {"expression": count, "includeCommandLineAPI": True})
-        return int(answer["result"]["value"])
-
-    before = listeners()
+    before = listeners(page)
     assert root.count() == 1
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
-    wait_until(page, lambda: listeners() == before - 2, "its two listeners on the window are gone")
-    assert page.locator(".sr-blind").count() == 0
+    clear_outputs(page, ".sr-blind", before)

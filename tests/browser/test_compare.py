@@ -3,7 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.browser.lab import ask_kernel, keep_screenshot, pixels, run_notebook, wait_until
+from tests.browser.lab import (
+    ask_kernel,
+    clear_outputs,
+    contrast,
+    dark_theme,
+    keep_screenshot,
+    listeners,
+    pixels,
+    run_notebook,
+    wait_until,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -207,25 +217,10 @@ def test_every_width_of_window(new_page, lab, width):
 def test_dark_theme_is_readable(page, lab):
     show(page, lab, "CompareSlider(plain)")
     page.get_by_text("Keys", exact=True).click()
-    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
-    page.evaluate(change, "JupyterLab Dark")
-    try:
-        page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
-        page.wait_for_timeout(500)  # the style sheet follows the attribute
+    with dark_theme(page):
         for text in (".sr-compare button >> nth=0", ".sr-compare summary", ".sr-compare li >> nth=0"):
             assert contrast(pixels(page.locator(text))) > 4.5, text
         keep_screenshot(page, "compare-dark")
-    finally:
-        page.evaluate(change, "JupyterLab Light")
-        page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
-
-
-def contrast(shot: np.ndarray) -> float:
-    """WCAG 2.1's contrast between the lightest and the darkest pixel."""
-    value = shot / 255
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    light = linear @ np.array([0.2126, 0.7152, 0.0722])
-    return float((light.max() + 0.05) / (light.min() + 0.05))
 
 
 def test_fingers_move_the_divider_and_pinch(new_page, lab):
@@ -264,17 +259,8 @@ def test_python_moves_every_view_and_views_follow_each_other(page, lab):
 
 def test_removing_the_output_removes_the_listeners(page, lab):
     show(page, lab, "slider = CompareSlider(plain)\nslider")
-    inspector = page.context.new_cdp_session(page)
-
-    def listeners() -> int:
-        count = "Object.values(getEventListeners(window)).reduce((sum, list) => sum + list.length, 0)"
-        answer = inspector.send("Runtime.evaluate", {"expression": count, "includeCommandLineAPI": True})
-        return int(answer["result"]["value"])
-
-    before = listeners()
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
-    wait_until(page, lambda: listeners() == before - 2, "its two listeners on the window are gone")
-    assert page.locator(".sr-compare").count() == 0
+    before = listeners(page)
+    clear_outputs(page, ".sr-compare", before)
 
 
 def test_large_pictures(page, lab):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.browser.lab import ask_kernel, keep_screenshot, pixels, run_notebook, wait_until
+from tests.browser.lab import ask_kernel, assert_readable, dark_theme, keep_screenshot, pixels, run_notebook, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -120,27 +120,12 @@ def test_both_widths_and_both_themes(new_page, lab, width):
         box = canvas(root, letter).bounding_box()
         assert box["x"] + box["width"] <= width
         assert box["width"] > 60
-    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
-    page.evaluate(change, "JupyterLab Dark")
-    try:
-        page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
-        page.wait_for_timeout(500)  # the style sheet follows the attribute
-        for text in (
+    with dark_theme(page):
+        assert_readable(
+            root,
             "button:enabled, .sr-bar span",
             "li[data-letter] strong",
             ".sr-equal-scroll th >> nth=1",
             ".sr-equal-scroll td",
-        ):
-            assert contrast(pixels(root.locator(text).first)) > 4.5, text
+        )
         keep_screenshot(page, f"equal-error-dark-{width}")
-    finally:
-        page.evaluate(change, "JupyterLab Light")
-        page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
-
-
-def contrast(shot: np.ndarray) -> float:
-    """WCAG 2.1's contrast between the lightest and the darkest pixel."""
-    value = shot / 255
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    light = linear @ np.array([0.2126, 0.7152, 0.0722])
-    return float((light.max() + 0.05) / (light.min() + 0.05))

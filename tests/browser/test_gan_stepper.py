@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 from sr_course.lessons.toy_gan import ToyGan
-from tests.browser.lab import ask_kernel, keep_screenshot, pixels, run_notebook, wait_until
+from tests.browser.lab import (
+    ask_kernel,
+    assert_readable,
+    clear_outputs,
+    contrast,
+    dark_theme,
+    keep_screenshot,
+    listeners,
+    pixels,
+    run_notebook,
+    wait_until,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -200,45 +211,22 @@ def test_dark_theme_is_readable(page, lab):
     ask_kernel(page, "stepper.step_both(100)")
     wait_for_steps(page, root, 100, 100)
     root.get_by_text("Keys", exact=True).click()
-    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
-    page.evaluate(change, "JupyterLab Dark")
-    try:
-        page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
-        page.wait_for_timeout(500)  # the style sheet follows the attribute
-        for text in ("button", "figcaption span", ".sr-gan-numbers span", ".sr-gan-slider", "summary", "li", "text"):
-            assert contrast(pixels(root.locator(text).first)) > 4.5, text
+    with dark_theme(page):
+        assert_readable(
+            root, "button", "figcaption span", ".sr-gan-numbers span", ".sr-gan-slider", "summary", "li", "text"
+        )
         drawn = pixels(panel(root, "Distributions"))
         assert near(drawn, BLUE).any()
         assert near(drawn, VERMILION).any()
         assert contrast(pixels(panel(root, "Discriminator").first)) > 7  # the curve of D is light on dark
         keep_screenshot(page, "gan-stepper-dark")
-    finally:
-        page.evaluate(change, "JupyterLab Light")
-        page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
-
-
-def contrast(shot: np.ndarray) -> float:
-    """WCAG 2.1's contrast between the lightest and the darkest pixel."""
-    value = shot / 255
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    light = linear @ np.array([0.2126, 0.7152, 0.0722])
-    return float((light.max() + 0.05) / (light.min() + 0.05))
 
 
 def test_removing_the_output_ends_running_and_listening(page, lab):
     root = show(page, lab)
-    inspector = page.context.new_cdp_session(page)
-
-    def listeners() -> int:
-        count = "Object.values(getEventListeners(window)).reduce((sum, list) => sum + list.length, 0)"
-        answer = inspector.send("Runtime.evaluate", {"expression": count, "includeCommandLineAPI": True})
-        return int(answer["result"]["value"])
-
-    before = listeners()
+    before = listeners(page)
     button(root, "Run").click()
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
-    wait_until(page, lambda: listeners() == before - 2, "its two listeners on the window are gone")
-    assert page.locator(".sr-gan").count() == 0
+    clear_outputs(page, ".sr-gan", before)
     page.wait_for_timeout(300)
     told = ask_kernel(page, "print(stepper.gan.generator_updates)")
     page.wait_for_timeout(500)

@@ -3,7 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.browser.lab import ask_kernel, keep_screenshot, pixels, run_notebook, wait_until
+from tests.browser.lab import (
+    ask_kernel,
+    assert_readable,
+    clear_outputs,
+    dark_theme,
+    keep_screenshot,
+    listeners,
+    pixels,
+    run_notebook,
+    wait_until,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -148,39 +158,14 @@ def test_both_widths_and_both_themes(new_page, lab, width):
         box = canvas(root, name).bounding_box()
         assert box["x"] + box["width"] <= width
         assert box["width"] > 60
-    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
-    page.evaluate(change, "JupyterLab Dark")
-    try:
-        page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
-        page.wait_for_timeout(500)  # the style sheet follows the attribute
+    with dark_theme(page):
         texts = ("button", ".sr-lab-error", ".sr-lab-row >> nth=1", "select", ".sr-lab-descent p", ".sr-lab-mixture")
-        for text in texts:
-            assert contrast(pixels(root.locator(text).first)) > 4.5, text
+        assert_readable(root, *texts)
         keep_screenshot(page, f"loss-lab-dark-{width}")
-    finally:
-        page.evaluate(change, "JupyterLab Light")
-        page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
-
-
-def contrast(shot: np.ndarray) -> float:
-    """WCAG 2.1's contrast between the lightest and the darkest pixel."""
-    value = shot / 255
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    light = linear @ np.array([0.2126, 0.7152, 0.0722])
-    return float((light.max() + 0.05) / (light.min() + 0.05))
 
 
 def test_removing_the_output_ends_listening(page, lab):
     root = show(page, lab)
-    inspector = page.context.new_cdp_session(page)
-
-    def listeners() -> int:
-        count = "Object.values(getEventListeners(window)).reduce((sum, list) => sum + list.length, 0)"
-        answer = inspector.send("Runtime.evaluate", {"expression": count, "includeCommandLineAPI": True})
-        return int(answer["result"]["value"])
-
-    before = listeners()
+    before = listeners(page)
     assert root.count() == 1
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
-    wait_until(page, lambda: listeners() == before - 2, "its two listeners on the window are gone")
-    assert page.locator(".sr-lab").count() == 0
+    clear_outputs(page, ".sr-lab", before)

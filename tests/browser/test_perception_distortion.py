@@ -10,8 +10,7 @@ from PIL import Image
 from sr_course.images import to_pil
 from sr_course.widgets import PerceptionDistortion, PlanePoint
 from tests.browser.alone import open_alone
-from tests.browser.lab import ask_kernel, keep_screenshot, pixels, run_notebook, wait_until
-from tests.browser.test_gan_dashboard import contrast
+from tests.browser.lab import ask_kernel, assert_readable, keep_screenshot, pixels, run_notebook, wait_until
 from tests.widgets.blends import QUICK, blended_by_hand, levels, networks, sample
 
 pytestmark = pytest.mark.browser
@@ -231,6 +230,5 @@ def test_every_width_in_light_and_dark(new_page, tmp_path, widget, width, dark):
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
     texts = (".sr-plane-name", ".sr-plane-says", ".sr-plane-above", ".sr-chart-y", ".sr-readout", ".sr-note:visible")
-    for text in texts:
-        assert contrast(pixels(root.locator(text).first)) > 4.5, text
+    assert_readable(root, *texts)
     keep_screenshot(page, f"plane-{width}{'-dark' if dark else ''}")

@@ -13,7 +13,17 @@ from PIL import Image, ImageFilter, ImageOps
 from sr_course.training.loop import train
 from sr_course.training.recipes import recipe
 from sr_course.widgets import TrainingScrubber
-from tests.browser.lab import ask_kernel, keep_screenshot, pixels, run_notebook, wait_until
+from tests.browser.lab import (
+    ask_kernel,
+    assert_readable,
+    clear_outputs,
+    dark_theme,
+    keep_screenshot,
+    listeners,
+    pixels,
+    run_notebook,
+    wait_until,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -262,42 +272,17 @@ def test_every_width_of_window(new_page, lab, run, width):
 def test_dark_theme_is_readable(page, lab, run):
     root = show(page, lab, run)
     root.get_by_text("Keys", exact=True).click()
-    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
-    page.evaluate(change, "JupyterLab Dark")
-    try:
-        page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
-        page.wait_for_timeout(500)  # the style sheet follows the attribute
+    with dark_theme(page):
         texts = ("button", "figcaption", ".sr-readout", ".sr-chart-y", ".sr-chart-x", "summary", "li")
-        for text in texts:
-            assert contrast(pixels(root.locator(text).first)) > 4.5, text
+        assert_readable(root, *texts)
         keep_screenshot(page, "scrubber-dark")
-    finally:
-        page.evaluate(change, "JupyterLab Light")
-        page.wait_for_selector("body[data-jp-theme-light='true']", state="attached")
-
-
-def contrast(shot: np.ndarray) -> float:
-    """WCAG 2.1's contrast between the lightest and the darkest pixel."""
-    value = shot / 255
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    light = linear @ np.array([0.2126, 0.7152, 0.0722])
-    return float((light.max() + 0.05) / (light.min() + 0.05))
 
 
 def test_removing_the_output_ends_play_and_listening(page, lab, run):
     root = show(page, lab, run, "index=0")
-    inspector = page.context.new_cdp_session(page)
-
-    def listeners() -> int:
-        count = "Object.values(getEventListeners(window)).reduce((sum, list) => sum + list.length, 0)"
-        answer = inspector.send("Runtime.evaluate", {"expression": count, "includeCommandLineAPI": True})
-        return int(answer["result"]["value"])
-
-    before = listeners()
+    before = listeners(page)
     root.get_by_role("button", name="Play").click()
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
-    wait_until(page, lambda: listeners() == before - 2, "its two listeners on the window are gone")
-    assert page.locator(".sr-scrub").count() == 0
+    clear_outputs(page, ".sr-scrub", before)
     told = ask_kernel(page, "print(scrubber.index)")
     page.wait_for_timeout(1000)  # longer than a beat
     assert ask_kernel(page, "print(scrubber.index)") == told
