@@ -12,21 +12,17 @@ const MATRIX_KEYS = [
 ];
 
 function render({ model, el }) {
-  const { on, close: stopListening } = makeListening();
+  const listening = makeListening();
+  const { on } = listening;
   const drawing = makeDrawing(on, draw);
   const { redraw } = drawing;
   const [switches, metrics, predicted, rows, full, samples, steps, marks, charts, cells] = [
     "_switches", "_metrics", "_predict", "_rows", "_full", "_samples", "_steps", "_marks", "_charts", "_cells",
   ].map((key) => model.get(key));
-  const { state, change, close: stopFollowing } = makeState(model, STATE, redraw);
+  const following = makeState(model, STATE, redraw);
+  const { state, change } = following;
   let charted = ""; // which lines are on the page
   let plots = [];
-
-  // Of several, the nearest to the step; of two, the earlier.
-  function nearest(known) {
-    const distances = known.map((step) => Math.abs(step - state.step));
-    return distances.indexOf(Math.min(...distances));
-  }
 
   // --- the table
 
@@ -57,7 +53,7 @@ function render({ model, el }) {
 
   // --- pictures and curves
 
-  const player = makePlayer({ on, count: () => steps.length, place: () => nearest(steps), go: (index) => change({ step: steps[index] }), redraw });
+  const player = makePlayer({ on, count: () => steps.length, place: () => nearest(steps, state.step), go: (index) => change({ step: steps[index] }), redraw });
   const choices = samples.map((_, index) => makeButton(on, String(index + 1), `Picture ${index + 1}`, () => change({ sample: index })));
   const first = cellIn(cells, samples[0].truth);
   const [left, middle, truth] = [0, 1, 2].map(() => makePicture(first, PICTURE_SIDE));
@@ -71,7 +67,7 @@ function render({ model, el }) {
     element("div", { class: "sr-pictures" }, left.figure, middle.figure, truth.figure),
     plotted,
   );
-  const note = element("p", { class: "sr-note" }, model.get("_note"));
+  const { note, say } = makeNote(model.get("_note"));
   const root = element(
     "div",
     { class: "sr-view sr-abl", role: "group", "aria-label": `${rows.length} runs, one tweak off each` },
@@ -134,12 +130,12 @@ function render({ model, el }) {
   }
 
   function drawPictures() {
-    const place = nearest(steps);
+    const place = nearest(steps, state.step);
     const step = written(steps[place]);
     player.draw(`step ${step} (${place + 1} of ${steps.length})`, `step ${step}, snapshot ${place + 1} of ${steps.length}`);
     const chosen = state.rows.map((index) => {
       const row = rows[index];
-      const at = nearest(row.steps);
+      const at = nearest(row.steps, state.step);
       return { name: row.name, says: `step ${written(row.steps[at])}, ${row.psnr[state.sample][at]}`, cell: row.results[state.sample][at] };
     });
     const { bicubic, truth: right } = samples[state.sample];
@@ -174,7 +170,7 @@ function render({ model, el }) {
       });
       plotted.replaceChildren(...plots.map(({ figure }) => figure));
     }
-    const place = nearest(steps);
+    const place = nearest(steps, state.step);
     plots.forEach(({ show: drawTo, at, found }) => {
       const values = found.map(({ row }) => charts[at].readings[row][place]);
       const read = found.map(({ name }, index) => `${name} ${values[index]}`).join(", ");
@@ -198,19 +194,11 @@ function render({ model, el }) {
 
   // --- start and end
 
-  const { sheets, close: closeSheets } = loadSheets([model.get("_sprite")], redraw, (reason) => {
-    note.textContent = reason;
-  });
+  const loaded = loadSheets([model.get("_sprite")], redraw, say);
+  const { sheets } = loaded;
   drawing.begin(root);
 
-  return () => {
-    player.close();
-    stopFollowing();
-    drawing.close();
-    stopListening();
-    closeSheets();
-    root.remove();
-  };
+  return makeEnd(root, player, following, drawing, listening, loaded);
 }
 
 export default { render };

@@ -10,9 +10,9 @@ const CHOICE_KEYS = [
 ];
 
 function render({ model, el }) {
-  const { on, close: stopListening } = makeListening();
+  const listening = makeListening();
+  const { on, follow } = listening;
   const sizes = model.get("_sizes");
-  let waiting = 0;
 
   // --- what is on the page
 
@@ -31,11 +31,11 @@ function render({ model, el }) {
   });
   const pictures = element("div", { class: "sr-blind-pictures" }, ...figures.map(({ figure }) => figure));
   const skipper = makeButton(on, "Skip", "Skip this pair (S)", () => answer("skip"));
-  const undoer = makeButton(on, "Undo", "Take the last answer back (U)", () => send({ do: "undo" }));
+  const undoer = makeButton(on, "Undo", "Take the last answer back (U)", () => talk.send({ do: "undo" }));
   const revealer = makeButton(on, "Truth", "Show or hide the truth (T)", () => toggleTruth());
-  const finisher = makeButton(on, "Stop here", "Stop here and see the result", () => send({ do: "finish" }));
+  const finisher = makeButton(on, "Stop here", "Stop here and see the result", () => talk.send({ do: "finish" }));
   const results = element("div", { class: "sr-blind-results", role: "status" });
-  const note = element("p", { class: "sr-note", role: "alert" });
+  const { note, say } = makeNote("", { role: "alert" });
   const root = element(
     "div",
     { class: "sr-view sr-blind", role: "group", "aria-label": "A choice between two pictures" },
@@ -50,30 +50,16 @@ function render({ model, el }) {
 
   // --- answers: Python takes them, and says what comes next
 
-  function send(message) {
-    try {
-      model.send(message);
-      if (!waiting) waiting = setTimeout(complain, PATIENCE);
-    } catch {
-      complain(); // the kernel that made the widget is gone
-    }
-  }
+  const talk = makeTalk(model, PATIENCE, say);
 
   // With the place, so that two quick clicks are one answer.
   function answer(chosen) {
     const { done, place } = model.get("_state");
-    if (!done) send({ do: chosen, place });
-  }
-
-  function complain() {
-    clearTimeout(waiting);
-    waiting = 0;
-    say("Python does not answer. It is busy with another cell, or this cell has to be run again.");
+    if (!done) talk.send({ do: chosen, place });
   }
 
   function answered() {
-    clearTimeout(waiting);
-    waiting = 0;
+    talk.answered();
     redraw();
   }
 
@@ -85,20 +71,16 @@ function render({ model, el }) {
 
   // --- drawing
 
-  const { redraw, begin, close: stopDrawing } = makeDrawing(on, draw);
-  const { sheets, close: closeSheets } = loadPictures();
+  const drawing = makeDrawing(on, draw);
+  const { redraw } = drawing;
+  const loaded = loadPictures();
 
   // A pair without a truth has no file for it.
   function loadPictures() {
     const files = model.get("_pictures");
     const there = files.map((_, index) => index).filter((index) => files[index].byteLength > 0);
-    const { sheets: loaded, close } = loadSheets(there.map((index) => files[index]), () => redraw(), say);
-    return { sheets: (index) => loaded[there.indexOf(index)], close };
-  }
-
-  function say(text) {
-    note.textContent = text;
-    note.hidden = text === "";
+    const { sheets, close } = loadSheets(there.map((index) => files[index]), redraw, say);
+    return { sheet: (index) => sheets[there.indexOf(index)], close };
   }
 
   function draw() {
@@ -106,7 +88,7 @@ function render({ model, el }) {
     const { place, count, done, scene, rates, verdict, before, note: told } = model.get("_state");
     const hasTruth = !done && model.get("_pictures")[3 * place + 2].byteLength > 0;
     const truthShown = hasTruth && model.get("show_truth");
-    if (!waiting) say(told);
+    if (!talk.isAsking()) say(told);
     progress.textContent = done ? "" : `Pair ${place + 1} of ${count}`;
     pictures.hidden = done;
     pictures.style.setProperty("--sr-columns", truthShown ? 3 : 2);
@@ -129,7 +111,7 @@ function render({ model, el }) {
       figure.style.maxWidth = `${width * enlarge}px`;
       canvas.style.aspectRatio = `${width} / ${height}`;
       canvas.setAttribute("aria-label", side === "truth" ? `The truth: ${scene}` : `The picture on the ${side}: ${scene}`);
-      if (!figure.hidden) paint(canvas, sheets(3 * place + index), { left: 0, top: 0, width, height }, String(place));
+      if (!figure.hidden) paint(canvas, loaded.sheet(3 * place + index), { left: 0, top: 0, width, height }, String(place));
     });
   }
 
@@ -151,25 +133,17 @@ function render({ model, el }) {
     const letter = key.toLowerCase();
     if (key === "ArrowLeft" || key === "ArrowRight") answer(key === "ArrowLeft" ? "left" : "right");
     else if (letter === "s") answer("skip");
-    else if (letter === "u") send({ do: "undo" });
+    else if (letter === "u") talk.send({ do: "undo" });
     else if (letter === "t") toggleTruth();
     else return false;
     return true;
   });
 
-  model.on("change:_state", answered);
-  model.on("change:show_truth", redraw);
-  begin(root);
+  follow(model, "change:_state", answered);
+  follow(model, "change:show_truth", redraw);
+  drawing.begin(root);
 
-  return () => {
-    clearTimeout(waiting);
-    model.off("change:_state", answered);
-    model.off("change:show_truth", redraw);
-    closeSheets();
-    stopDrawing();
-    stopListening();
-    root.remove();
-  };
+  return makeEnd(root, talk, drawing, listening, loaded);
 }
 
 export default { render };

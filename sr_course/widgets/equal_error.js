@@ -9,23 +9,22 @@ const SORTING_KEYS = [
 ];
 
 function render({ model, el }) {
-  const { on, close: stopListening } = makeListening();
+  const listening = makeListening();
+  const { on, follow } = listening;
   const [width, height] = model.get("_size");
   const levels = model.get("_levels");
   let state = model.get("_state");
   let order = state.order; // changed here at once, told to Python after each move
   let flipped = ""; // the letter in whose place the reference is seen
   let dragged = "";
-  let waiting = 0;
-  let asked = ""; // the newest message that Python has not answered: what it says to older ones is out of date
 
   // --- what is on the page
 
   const slider = element("input", { type: "range", min: "0", max: String(levels.length - 1), step: "1", "aria-label": "Mean squared error" });
-  on(slider, "change", () => send({ do: "level", level: Number(slider.value) }));
+  on(slider, "change", () => chooseLevel(Number(slider.value)));
   on(slider, "input", () => (level.textContent = levels[Number(slider.value)]));
   const level = element("output", {});
-  const revealer = makeButton(on, "Reveal", "Reveal the names and how the metrics sort", () => send({ do: "reveal", level: state.level }));
+  const revealer = makeButton(on, "Reveal", "Reveal the names and how the metrics sort", () => talk.send({ do: "reveal", level: state.level }));
   const bar = element("div", { class: "sr-bar" }, element("label", { class: "sr-equal-level" }, element("span", {}, "MSE of all"), slider, level), revealer);
 
   const truth = makePicture({ width, height }, TILE_WIDTH);
@@ -78,7 +77,7 @@ function render({ model, el }) {
     focus?.focus({ preventScroll: true });
     if (focus?.disabled) cards.get(letter).item.focus({ preventScroll: true });
     spoken.textContent = `${letter} is number ${place + 1} of ${order.length}`;
-    if (!dragged) send({ do: "order", order, level: state.level });
+    if (!dragged) talk.send({ do: "order", order, level: state.level });
   }
 
   function arrange() {
@@ -118,7 +117,7 @@ function render({ model, el }) {
     if (!dragged) return;
     cards.get(dragged)?.item.classList.remove("sr-equal-dragged");
     dragged = "";
-    if (order.join() !== state.order.join()) send({ do: "order", order, level: state.level });
+    if (order.join() !== state.order.join()) talk.send({ do: "order", order, level: state.level });
   };
   on(root, "pointerup", drop);
   on(root, "pointercancel", drop);
@@ -126,30 +125,17 @@ function render({ model, el }) {
 
   // --- Python
 
-  function send(message) {
-    asked = Math.random().toString(36);
-    try {
-      model.send({ ...message, id: asked });
-      if (!waiting) waiting = setTimeout(complain, PATIENCE);
-    } catch {
-      complain(); // the kernel that made the widget is gone
-    }
-    if (message.do === "level") note.textContent = "Making the pictures.";
-  }
+  const talk = makeTalk(model, PATIENCE, (words) => (note.textContent = words));
 
-  function complain() {
-    clearTimeout(waiting);
-    waiting = 0;
-    asked = "";
-    note.textContent = "Python does not answer. It is busy with another cell, or this cell has to be run again.";
+  function chooseLevel(chosen) {
+    note.textContent = "Making the pictures.";
+    talk.send({ do: "level", level: chosen });
   }
 
   function answered() {
-    clearTimeout(waiting);
-    waiting = 0;
     state = model.get("_state");
-    if (state.heard === asked) asked = "";
-    if (!dragged && !asked) order = state.order;
+    talk.answered(state.heard);
+    if (!dragged && !talk.isAsking()) order = state.order;
     flipped = "";
     note.textContent = "";
     redraw();
@@ -157,7 +143,8 @@ function render({ model, el }) {
 
   // --- drawing
 
-  const { redraw, begin, close: stopDrawing } = makeDrawing(on, draw);
+  const drawing = makeDrawing(on, draw);
+  const { redraw } = drawing;
   let pictures = { sheets: [], close: () => {} };
   let drawnOf = 0; // which set of pictures, for the canvases
 
@@ -225,20 +212,12 @@ function render({ model, el }) {
     return true;
   });
 
-  model.on("change:_pictures", load);
-  model.on("change:_state", answered);
+  follow(model, "change:_pictures", load);
+  follow(model, "change:_state", answered);
   load();
-  begin(root);
+  drawing.begin(root);
 
-  return () => {
-    clearTimeout(waiting);
-    model.off("change:_pictures", load);
-    model.off("change:_state", answered);
-    pictures.close();
-    stopDrawing();
-    stopListening();
-    root.remove();
-  };
+  return makeEnd(root, talk, drawing, listening, { close: () => pictures.close() });
 }
 
 export default { render };

@@ -320,7 +320,7 @@ class EqualError(Still, anywidget.AnyWidget):
         """Do what the browser says, unless it was meant for an error that is no longer seen."""
         with self._turn:
             deed = message.get("do")
-            self._heard = str(message.get("id", ""))
+            self._heard = str(message.get("asked", ""))
             if deed == "level":
                 self._choose(min(max(int(message["level"]), 0), len(self.mses) - 1))
             elif message.get("level") == self._level and not self._now.revealed:

@@ -26,13 +26,28 @@ function shape(tag, attributes) {
   return node;
 }
 
-// Listeners that end together.
+// Listeners on the page and on models that end together.
 function makeListening() {
-  const ending = new AbortController();
+  const ended = new AbortController();
+  const followed = [];
   const on = (target, type, listener, options = {}) =>
-    target.addEventListener(type, listener, { ...options, signal: ending.signal });
-  return { on, close: () => ending.abort() };
+    target.addEventListener(type, listener, { ...options, signal: ended.signal });
+  const follow = (model, event, listener) => {
+    model.on(event, listener);
+    followed.push(() => model.off(event, listener));
+  };
+  const close = () => {
+    ended.abort();
+    for (const forget of followed) forget();
+  };
+  return { on, follow, close };
 }
+
+// What ends a view: all that it began, and what it put on the page.
+const makeEnd = (root, ...begun) => () => {
+  for (const one of begun) one.close();
+  root.remove();
+};
 
 function makeButton(on, text, label, action) {
   const node = element("button", { type: "button", title: label, "aria-label": label }, text);
@@ -53,6 +68,17 @@ function makeGroup(title, nodes) {
 
 function press(nodes, chosen) {
   nodes.forEach((node, at) => node.setAttribute("aria-pressed", String(at === chosen)));
+}
+
+// A line that is seen while it says something.
+function makeNote(text, attributes = {}) {
+  const note = element("p", { class: "sr-note", ...attributes });
+  const say = (words) => {
+    note.textContent = words;
+    note.hidden = words === "";
+  };
+  say(text);
+  return { note, say };
 }
 
 function makeHelp(rows) {
@@ -79,25 +105,56 @@ function makeState(model, keys, redraw) {
     model.save_changes();
   }
 
-  const followers = keys.map((key) => [
-    `change:${key}`,
-    () => {
+  const { follow, close: stopFollowing } = makeListening();
+  for (const key of keys) {
+    follow(model, `change:${key}`, () => {
       if (pending) return; // the hand on the slider is newer than what Python says
       state[key] = model.get(key);
       redraw();
-    },
-  ]);
-  for (const [event, follow] of followers) model.on(event, follow);
+    });
+  }
 
   function close() {
     if (pending) {
       clearTimeout(pending);
       tellPython();
     }
-    for (const [event, follow] of followers) model.off(event, follow);
+    stopFollowing();
   }
 
   return { state, change, close };
+}
+
+// Messages to Python, each with an id, so that an answer can say which was the last that it heard. `complain` is called
+// with words when Python has said nothing for `patience` ms, or cannot be reached.
+function makeTalk(model, patience, complain) {
+  let newest = ""; // the id of the newest message, until it is answered: what is said to older ones is out of date
+  let timer = 0;
+
+  function send(message, buffers = []) {
+    newest = Math.random().toString(36);
+    try {
+      model.send({ ...message, asked: newest }, undefined, buffers);
+      timer ||= setTimeout(lose, patience);
+    } catch {
+      lose(); // the kernel that made the widget is gone
+    }
+  }
+
+  function lose() {
+    answered();
+    complain("Python does not answer. It is busy with another cell, or this cell has to be run again.");
+  }
+
+  // Where an answer does not say what was heard, it is taken for that to the newest.
+  function answered(heard = newest) {
+    clearTimeout(timer);
+    timer = 0;
+    if (heard === newest) newest = "";
+    else if (newest) timer = setTimeout(lose, patience);
+  }
+
+  return { send, answered, isAsking: () => newest !== "", close: () => clearTimeout(timer) };
 }
 
 // A slider with play and pace over `count()` snapshots, of which the one at `place()` is seen; `go` moves to another.
@@ -265,14 +322,32 @@ function makeChart({ title, lines, dots, guide, x, y }) {
   return { figure: element("figure", { class: "sr-chart" }, caption, plot), show };
 }
 
+// Which of the values is nearest to the one wanted; of two, the earlier.
+function nearest(values, wanted) {
+  const distances = values.map((value) => Math.abs(value - wanted));
+  return distances.indexOf(Math.min(...distances));
+}
+
+// Mouse, pen and fingers on a node that takes the focus: `go` is told of where they are pressed and moved.
+function seekOn({ on, node, go }) {
+  on(node, "pointerdown", (event) => {
+    if (event.button !== 0) return;
+    event.preventDefault(); // no selection of text
+    node.focus({ preventScroll: true });
+    node.setPointerCapture(event.pointerId);
+    go(event);
+  });
+  on(node, "pointermove", (event) => {
+    if (node.hasPointerCapture(event.pointerId)) go(event);
+  });
+}
+
 // Mouse, pen and fingers in the curves inside `root`: to the nearest of `marks()`.
 function seekInCharts({ on, root, slider, marks, moveTo }) {
   let plot = null;
   const seek = (event) => {
     const box = plot.getBoundingClientRect();
-    const place = (event.clientX - box.left) / box.width;
-    const distances = marks().map((mark) => Math.abs(mark - place));
-    moveTo(distances.indexOf(Math.min(...distances)));
+    moveTo(nearest(marks(), (event.clientX - box.left) / box.width));
   };
   on(root, "pointerdown", (event) => {
     plot = event.target.closest(".sr-chart-plot");

@@ -12,11 +12,13 @@ const HELP = [
 ];
 
 function render({ model, el }) {
-  const { on, close: stopListening } = makeListening();
+  const listening = makeListening();
+  const { on } = listening;
   const drawing = makeDrawing(on, draw);
   const { redraw } = drawing;
   const [runs, cells, diagnoses] = ["_runs", "_cells", "_diagnoses"].map((key) => model.get(key));
-  const { state, change, close: stopFollowing } = makeState(model, STATE, redraw);
+  const following = makeState(model, STATE, redraw);
+  const { state, change } = following;
   const picks = {}; // what is chosen for each run, checked or not
   let checked = {}; // the answers that `picks` has taken over
   let charted = ""; // which charts are on the page
@@ -26,11 +28,7 @@ function render({ model, el }) {
   const chosen = () => runs[state.run];
   const marks = () => chosen().marks;
 
-  // The snapshot nearest to the step; of two, the earlier.
-  function place() {
-    const distances = chosen().steps.map((step) => Math.abs(step - state.step));
-    return distances.indexOf(Math.min(...distances));
-  }
+  const place = () => nearest(chosen().steps, state.step);
 
   // --- what is on the page
 
@@ -87,8 +85,7 @@ function render({ model, el }) {
     else redraw();
   });
 
-  const note = element("p", { class: "sr-note" }, model.get("_note"));
-  note.hidden = !model.get("_note");
+  const { note, say } = makeNote(model.get("_note"));
   const root = element(
     "div",
     { class: "sr-view sr-gan", role: "group", "aria-label": `${runs.length} adversarial training runs to diagnose` },
@@ -228,20 +225,11 @@ function render({ model, el }) {
 
   // --- start and end
 
-  const { sheets, close: closeSheets } = loadSheets([model.get("_sprite")], redraw, (reason) => {
-    note.hidden = false;
-    note.textContent = reason;
-  });
+  const loaded = loadSheets([model.get("_sprite")], redraw, say);
+  const { sheets } = loaded;
   drawing.begin(root);
 
-  return () => {
-    player.close();
-    stopFollowing();
-    drawing.close();
-    stopListening();
-    closeSheets();
-    root.remove();
-  };
+  return makeEnd(root, player, following, drawing, listening, loaded);
 }
 
 export default { render };

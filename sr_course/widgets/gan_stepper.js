@@ -22,23 +22,23 @@ const STEPPER_KEYS = [
 ];
 
 function render({ model, el }) {
-  const { on, close: stopListening } = makeListening();
+  const listening = makeListening();
+  const { on, follow } = listening;
   const rates = model.get("_learning_rates");
   const colours = model.get("_colours");
   let running = false;
   let beat = 0; // the timer of the next round
-  let waiting = 0; // the timer of patience
 
   // --- what is on the page
 
   const choices = CHOICES.map(([option, title, values]) => {
-    const buttons = values.map(([value, text]) => makeButton(on, text, `${title}: ${text}`, () => send({ set: option, value })));
+    const buttons = values.map(([value, text]) => makeButton(on, text, `${title}: ${text}`, () => talk.send({ set: option, value })));
     return { option, values: values.map(([value]) => value), buttons, row: makeGroup(title, buttons) };
   });
 
   const slider = (title, most, wanted) => {
     const input = element("input", { type: "range", min: "0", max: String(most), step: "1", "aria-label": title });
-    on(input, "input", () => send(wanted(Number(input.value))));
+    on(input, "input", () => talk.send(wanted(Number(input.value))));
     const readout = element("output", {});
     const row = element("label", { class: "sr-gan-slider" }, element("span", {}, title), input, readout);
     return { row, input, readout };
@@ -57,7 +57,7 @@ function render({ model, el }) {
   runner.classList.add("sr-play");
   const resetter = makeButton(on, "Reset", "Back to the start (R)", () => {
     run(false);
-    send({ do: "reset" });
+    talk.send({ do: "reset" });
   });
 
   const panels = model.get("_scene").panels.map(() => {
@@ -67,8 +67,7 @@ function render({ model, el }) {
     return { svg, caption, plot, figure: element("figure", { class: "sr-gan-panel" }, caption, plot) };
   });
   const numbers = element("div", { class: "sr-gan-numbers", "aria-live": "polite" });
-  const note = element("p", { class: "sr-note", role: "status" });
-  note.hidden = true;
+  const { note, say } = makeNote("", { role: "status" });
   const figures = panels.map(({ figure }) => figure);
   const root = element(
     "div",
@@ -89,26 +88,15 @@ function render({ model, el }) {
 
   // --- steps: Python takes them, and its answer is a new scene
 
-  function send(message) {
-    try {
-      model.send(message);
-      if (!waiting) waiting = setTimeout(complain, PATIENCE);
-    } catch {
-      complain(); // the kernel that made the widget is gone
-    }
-  }
-
-  function complain() {
-    clearTimeout(waiting);
-    waiting = 0;
+  const talk = makeTalk(model, PATIENCE, (words) => {
     run(false);
-    note.hidden = false;
-    note.textContent = "Python does not answer. It is busy with another cell, or this cell has to be run again.";
-  }
+    say(words);
+    redraw(); // what holds
+  });
 
   function take(deed, times) {
     run(false);
-    send({ do: deed, times });
+    talk.send({ do: deed, times });
   }
 
   function run(wanted) {
@@ -119,13 +107,12 @@ function render({ model, el }) {
   }
 
   function round() {
-    send({ do: "both", times: 1 });
+    talk.send({ do: "both", times: 1 });
   }
 
   function answered() {
-    clearTimeout(waiting);
-    waiting = 0;
-    note.hidden = true;
+    talk.answered(model.get("_scene").heard);
+    say("");
     clearTimeout(beat);
     if (running) beat = setTimeout(round, BEAT_OF_ROUNDS);
     redraw();
@@ -133,18 +120,22 @@ function render({ model, el }) {
 
   // --- drawing
 
-  const { redraw, begin, close: stopDrawing } = makeDrawing(on, draw);
+  const drawing = makeDrawing(on, draw);
+  const { redraw } = drawing;
 
-  function draw() {
-    for (const { option, values, buttons } of choices) press(buttons, values.indexOf(model.get(option)));
+  function drawSliders() {
     const steps = model.get("discriminator_steps");
     pace.input.value = String(steps);
     pace.readout.textContent = String(steps);
     const speed = model.get("learning_rate");
-    const distances = rates.map((value) => Math.abs(Math.log(value / speed)));
-    rate.input.value = String(distances.indexOf(Math.min(...distances)));
+    rate.input.value = String(nearest(rates.map(Math.log), Math.log(speed)));
     rate.readout.textContent = String(Number(speed.toPrecision(3)));
     rate.input.setAttribute("aria-valuetext", rate.readout.textContent);
+  }
+
+  function draw() {
+    for (const { option, values, buttons } of choices) press(buttons, values.indexOf(model.get(option)));
+    if (!talk.isAsking()) drawSliders(); // else the hand on one of them is newer than what Python says
     drawRunner();
     const scene = model.get("_scene");
     scene.panels.forEach((panel, index) => drawPanel(panels[index], panel));
@@ -225,17 +216,10 @@ function render({ model, el }) {
     return true;
   });
 
-  model.on("change:_scene", answered);
-  begin(root);
+  follow(model, "change:_scene", answered);
+  drawing.begin(root);
 
-  return () => {
-    run(false);
-    clearTimeout(waiting);
-    model.off("change:_scene", answered);
-    stopDrawing();
-    stopListening();
-    root.remove();
-  };
+  return makeEnd(root, { close: () => clearTimeout(beat) }, talk, drawing, listening);
 }
 
 function inPixels([x, y]) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -148,6 +149,7 @@ class GanStepper(Still, anywidget.AnyWidget):
         # JupyterLab lets two threads of the kernel answer its controls.
         self._turn = threading.RLock()
         self._answers = 0
+        self._heard = ""  # the newest message of the browser that was answered
         super().__init__(
             **{name: getattr(self.gan, name) for name in _OPTIONS},
             _learning_rates=list(LEARNING_RATES),
@@ -193,23 +195,32 @@ class GanStepper(Still, anywidget.AnyWidget):
             self._show()
 
     def _hear(self, _widget: object, message: Mapping[str, Any], _buffers: object) -> None:
-        """Do what a button says. All of them speak by message, so that Python hears them in the order of the hand."""
+        """Do what a button says, and answer; all speak by message, for Python hears those in the order of the hand."""
         moves: Mapping[str, Callable[[int], None]] = {
-            "discriminator": self.step_discriminator,
-            "generator": self.step_generator,
-            "both": self.step_both,
-            "reset": lambda _times: self.reset(),
+            "discriminator": self.gan.step_discriminator,
+            "generator": self.gan.step_generator,
+            "both": self.gan.step_both,
+            "reset": lambda _times: self.gan.reset(),
         }
-        if (name := message.get("set")) in _OPTIONS:
-            self.set_trait(name, message["value"])
-        elif move := moves.get(message.get("do", "")):
-            move(min(max(int(message.get("times", 1)), 1), MOST_TIMES))
+        with self._turn, self.hold_sync():
+            self._heard = str(message.get("asked", ""))
+            if (name := message.get("set")) in _OPTIONS:
+                with contextlib.suppress(ValueError, traitlets.TraitError):  # the page then sees what holds
+                    self.set_trait(name, message["value"])
+            elif move := moves.get(message.get("do", "")):
+                move(min(max(int(message.get("times", 1)), 1), MOST_TIMES))
+            self._show()
 
     def _show(self) -> None:
         self._panels = _panels(self.gan)
         self._answers += 1
         scene = [asdict(panel) for panel in self._panels]
-        self._scene = {"answer": self._answers, "panels": scene, "numbers": _numbers(self.gan)}
+        self._scene = {
+            "answer": self._answers,
+            "heard": self._heard,
+            "panels": scene,
+            "numbers": _numbers(self.gan),
+        }
 
     def still(self) -> Image.Image:
         """Draw what both networks see on the left, the losses and the numbers on the right."""

@@ -3,16 +3,17 @@
 const PICTURE_SIDE = 288; // CSS px at most
 const BLEND_KEYS = [
   ["← →", "one position back or on (Page: five, Home, End); or drag in the curves"],
-  ["Space", "play and pause"],
-  ["S", "speed"],
+  ...MOVING_KEYS.slice(1),
 ];
 
 function render({ model, el }) {
-  const { on, close: stopListening } = makeListening();
+  const listening = makeListening();
+  const { on } = listening;
   const drawing = makeDrawing(on, draw);
   const { redraw } = drawing;
   const [names, alphas, ways, charts, truthCell, cells] = ["_names", "_alphas", "_ways", "_charts", "_truth", "_cells"].map((key) => model.get(key));
-  const { state, change, close: stopFollowing } = makeState(model, ["index"], redraw);
+  const following = makeState(model, ["index"], redraw);
+  const { state, change } = following;
   const marks = alphas.map((_, index) => index / (alphas.length - 1));
 
   const player = makePlayer({
@@ -39,7 +40,7 @@ function render({ model, el }) {
   truth.canvas.setAttribute("aria-label", "The truth");
   const plots = charts.map(makeChart);
   const lower = element("div", { class: "sr-blend-charts" }, ...plots.map((plot) => plot.figure));
-  const note = element("p", { class: "sr-note" }, `Computed ahead at ${alphas.length} positions, with PSNR and distance on this picture.`);
+  const { note, say } = makeNote(`Computed ahead at ${alphas.length} positions, with PSNR and distance on this picture.`);
   const root = element(
     "div",
     { class: "sr-view sr-blend", role: "group", "aria-label": `Between ${names[0]} and ${names[1]}` },
@@ -68,19 +69,11 @@ function render({ model, el }) {
   seekInCharts({ on, root: lower, slider: player.slider, marks: () => marks, moveTo: player.moveTo });
   listenToKeys(on, root, (pressed) => player.takes(pressed));
 
-  const { sheets, close: closeSheets } = loadSheets([model.get("_sprite")], redraw, (reason) => {
-    note.textContent = reason;
-  });
+  const loaded = loadSheets([model.get("_sprite")], redraw, say);
+  const { sheets } = loaded;
   drawing.begin(root);
 
-  return () => {
-    player.close();
-    stopFollowing();
-    drawing.close();
-    stopListening();
-    closeSheets();
-    root.remove();
-  };
+  return makeEnd(root, player, following, drawing, listening, loaded);
 }
 
 export default { render };

@@ -14,14 +14,12 @@ const LAB_KEYS = [
 ];
 
 function render({ model, el }) {
-  const { on, close: stopListening } = makeListening();
+  const listening = makeListening();
+  const { on, follow } = listening;
   const { distortions, losses, features, size, side } = model.get("_options");
   const [width, height] = size;
   const mine = {}; // what the hand has set and Python has not answered yet
-  let number = 0; // of questions
-  let waiting = 0; // the number of the question that is on its way
-  let next = {}; // what was set since: the latest value of each
-  let patience = 0;
+  let next = {}; // what was set since a question is on its way: the latest value of each
   let place = 0; // of the playback
 
   const known = (name) => (name in mine ? mine[name] : model.get(name));
@@ -31,39 +29,25 @@ function render({ model, el }) {
   function set(name, value) {
     mine[name] = value;
     redraw();
-    if (waiting) next[name] = value;
-    else send({ set: { [name]: value } });
+    if (talk.isAsking()) next[name] = value;
+    else talk.send({ set: { [name]: value } });
   }
 
-  function send(message) {
-    number += 1;
-    try {
-      model.send({ ...message, number });
-    } catch {
-      return complain(); // the kernel that made the widget is gone
-    }
-    waiting = number;
-    clearTimeout(patience);
-    patience = setTimeout(complain, PATIENCE);
-  }
-
-  function complain() {
-    waiting = 0;
+  const talk = makeTalk(model, PATIENCE, (words) => {
     next = {};
     for (const name of Object.keys(mine)) delete mine[name];
-    note.textContent = "Python does not answer. It is busy with another cell, or this cell has to be run again.";
-  }
+    note.textContent = words;
+  });
 
   function answered() {
-    const { asked, trouble } = model.get("_state");
+    const { heard, trouble } = model.get("_state");
     note.textContent = trouble;
-    if (asked >= waiting && waiting) {
-      clearTimeout(patience);
-      waiting = 0;
+    talk.answered(heard);
+    if (!talk.isAsking()) {
       const later = next;
       next = {};
       for (const name of Object.keys(mine)) if (!(name in later)) delete mine[name];
-      if (Object.keys(later).length > 0) send({ set: later });
+      if (Object.keys(later).length > 0) talk.send({ set: later });
     }
     redraw();
   }
@@ -99,16 +83,7 @@ function render({ model, el }) {
     const frame = element("div", { class: "sr-lab-frame" });
     const box = element("div", { class: "sr-lab-framed", tabindex: "0", role: "group", "aria-label": `${name}: the frame, moved by arrow keys` }, canvas, frame);
     figure.append(box);
-    on(box, "pointerdown", (event) => {
-      if (event.button !== 0) return;
-      event.preventDefault();
-      box.focus({ preventScroll: true });
-      box.setPointerCapture(event.pointerId);
-      toPointer(event, box);
-    });
-    on(box, "pointermove", (event) => {
-      if (box.hasPointerCapture(event.pointerId)) toPointer(event, box);
-    });
+    seekOn({ on, node: box, go: (event) => toPointer(event, box) });
     return { figure, canvas, frame, box };
   }
 
@@ -143,16 +118,7 @@ function render({ model, el }) {
   const knob = shape("circle", { r: "5", class: "sr-lab-knob" });
   svg.append(shape("path", { d: "M0 86.6L100 86.6L50 0Z", class: "sr-lab-sides" }), text(0, 102, "pixel", "middle"), text(100, 102, "feature", "middle"), text(50, -5, "adversarial", "middle"), knob);
   const mixture = element("output", { class: "sr-lab-mixture" });
-  on(svg, "pointerdown", (event) => {
-    if (event.button !== 0) return;
-    event.preventDefault();
-    svg.focus({ preventScroll: true });
-    svg.setPointerCapture(event.pointerId);
-    mixAt(event);
-  });
-  on(svg, "pointermove", (event) => {
-    if (svg.hasPointerCapture(event.pointerId)) mixAt(event);
-  });
+  seekOn({ on, node: svg, go: mixAt });
 
   function mixAt(event) {
     const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
@@ -181,7 +147,7 @@ function render({ model, el }) {
   const told = element("span", { role: "status" });
 
   function descendOrStop() {
-    send({ do: model.get("_progress").running ? "stop" : "descend" });
+    talk.send({ do: model.get("_progress").running ? "stop" : "descend" });
   }
 
   // --- the playback
@@ -223,30 +189,22 @@ function render({ model, el }) {
 
   // --- drawing
 
-  const { redraw, begin, close: stopDrawing } = makeDrawing(on, draw);
-  const sheets = { _reference: null, _picture: null, _map: null, _replay: null };
-  const versions = { _reference: 0, _picture: 0, _map: 0, _replay: 0 };
-  let closed = false;
+  const drawing = makeDrawing(on, draw);
+  const { redraw } = drawing;
+  const loaded = {}; // by the name of the trait
+  let loads = 0; // so that no two are of one name on a canvas
 
   // The picture that came last is shown; one that is overtaken while it is decoded is dropped.
-  async function load(name) {
-    const version = (versions[name] += 1);
+  function load(name) {
     const bytes = model.get(name);
     if (bytes.byteLength === 0) return;
-    try {
-      const sheet = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
-      if (closed || version !== versions[name]) return sheet.close();
-      sheets[name]?.close();
-      sheets[name] = sheet;
-      sheet.version = version;
-      redraw();
-    } catch (failure) {
-      note.textContent = `The pictures cannot be shown: ${failure.message}`;
-    }
+    loaded[name]?.close();
+    loads += 1;
+    loaded[name] = { number: loads, ...loadSheets([bytes], redraw, (words) => (note.textContent = words)) };
   }
 
   function show(canvas, name, cell) {
-    if (sheets[name]) paint(canvas, sheets[name], cell, `${name} ${sheets[name].version}`);
+    if (name in loaded) paint(canvas, loaded[name].sheets[0], cell, String(loaded[name].number));
   }
 
   function draw() {
@@ -343,32 +301,19 @@ function render({ model, el }) {
     return true;
   });
 
-  const followers = [
-    ...Object.keys(sheets).map((name) => [`change:${name}`, () => load(name)]),
-    ["change:_state", answered],
-    ["change:_progress", () => redraw()],
-    ["change:_moments", replay],
-  ];
-
-  function replay() {
-    player.moveTo(0);
-    redraw();
+  for (const name of ["_reference", "_picture", "_map", "_replay"]) {
+    follow(model, `change:${name}`, () => load(name));
+    load(name);
   }
+  follow(model, "change:_state", answered);
+  follow(model, "change:_progress", redraw);
+  follow(model, "change:_moments", () => player.moveTo(0));
+  drawing.begin(root);
 
-  for (const [event, follow] of followers) model.on(event, follow);
-  for (const name of Object.keys(sheets)) load(name);
-  begin(root);
-
-  return () => {
-    closed = true;
-    clearTimeout(patience);
-    for (const [event, follow] of followers) model.off(event, follow);
-    for (const sheet of Object.values(sheets)) sheet?.close();
-    player.close();
-    stopDrawing();
-    stopListening();
-    root.remove();
+  const forget = () => {
+    for (const one of Object.values(loaded)) one.close();
   };
+  return makeEnd(root, talk, player, drawing, listening, { close: forget });
 }
 
 export default { render };

@@ -176,7 +176,7 @@ class LossLab(Still, anywidget.AnyWidget):
         self._descent: Descent | None = None
         self._trouble = ""
         self._answers = 0
-        self._asked = 0  # number of the browser's latest question
+        self._heard = ""  # the newest message of the browser that was answered
         self._shown: tuple[_View, Tensor, dict[str, float]] | None = None  # what is seen, and what is known of it
         height, width = picture.shape[-2:]
         middle = [(width - side) // 2, (height - side) // 2]
@@ -308,9 +308,9 @@ class LossLab(Still, anywidget.AnyWidget):
         self._answer()
 
     def _hear(self, _widget: object, message: Mapping[str, Any], _buffers: object) -> None:
-        """Do what the browser says; its questions have numbers, so that it knows which is answered."""
+        """Do what the browser says; its messages have names, so that it knows which is answered."""
         with self._turn:
-            self._asked = int(message.get("number", self._asked))
+            self._heard = str(message.get("asked", ""))
             for name, value in message.get("set", {}).items():
                 if name in _SET:
                     with contextlib.suppress(ValueError, traitlets.TraitError):  # the page then sees what holds
@@ -350,7 +350,7 @@ class LossLab(Still, anywidget.AnyWidget):
         ]
         self._state = {
             "answer": self._answers,
-            "asked": self._asked,
+            "heard": self._heard,
             "bars": bars,
             "mapped": found is not None,
             "map": f"Gradient of {self._loss_name()}",

@@ -25,16 +25,17 @@ const PLANE_KEYS = [
 const rmseOf = (psnr) => 255 / 10 ** (psnr / 20);
 
 function render({ model, el }) {
-  const { on, close: stopListening } = makeListening();
+  const listening = makeListening();
+  const { on, follow } = listening;
   const drawing = makeDrawing(on, draw);
   const { redraw } = drawing;
   const [points, crops, pairs, groups, cells, distanceName] = ["_points", "_crops", "_pairs", "_groups", "_cells", "_distance"].map((key) => model.get(key));
-  const { state, change, close: stopFollowing } = makeState(model, STATE, () => {
+  const following = makeState(model, STATE, () => {
     ask();
     redraw();
   });
-  let waiting = 0; // the timer of patience, while Python computes
-  let lost = false; // it did not answer
+  const { state, change } = following;
+  let lost = ""; // what is said where it did not answer
   let live = null; // what Python computed last, with its picture
 
   // --- which blend is seen
@@ -85,26 +86,18 @@ function render({ model, el }) {
   // --- Python computes one blend after the other, always the newest that was asked for
 
   function ask() {
-    if (!isBlend() || prepared() || waiting || lost || blend().says) return;
-    try {
-      model.send({ ends: [...state.selected], crop: state.crop, alpha: alpha() });
-      waiting = setTimeout(complain, PATIENCE);
-    } catch {
-      complain(); // the kernel that made the widget is gone
-    }
+    if (!isBlend() || prepared() || talk.isAsking() || lost || blend().says) return;
+    talk.send({ ends: [...state.selected], crop: state.crop, alpha: alpha() });
   }
 
-  function complain() {
-    clearTimeout(waiting);
-    waiting = 0;
-    lost = true; // until the slider is moved again
+  const talk = makeTalk(model, PATIENCE, (words) => {
+    lost = words; // until the slider is moved again
     redraw();
-  }
+  });
 
   async function answered() {
-    clearTimeout(waiting);
-    waiting = 0;
-    lost = false;
+    talk.answered();
+    lost = "";
     const told = model.get("_live");
     if (!told.ends) return;
     const bytes = model.get("_live_picture");
@@ -168,15 +161,14 @@ function render({ model, el }) {
     count: positions,
     place,
     go: (index) => {
-      lost = false;
+      lost = "";
       change({ alpha: alphaAt(index) });
     },
     redraw,
     label: "Weight of the second network",
   });
   const how = element("p", { class: "sr-note" });
-  const note = element("p", { class: "sr-note" }, model.get("_note"));
-  note.hidden = !model.get("_note");
+  const { note, say } = makeNote(model.get("_note"));
   const right = element(
     "div",
     { class: "sr-plane-right" },
@@ -199,7 +191,7 @@ function render({ model, el }) {
   // The second of two to blend, or the one to be seen.
   function select(index, asSecond) {
     const [first] = state.selected;
-    lost = false;
+    lost = "";
     if (asSecond && points[first].partners.includes(index)) change({ selected: [first, index], alpha: 0.5 });
     else change({ selected: [index], alpha: 0 });
   }
@@ -237,11 +229,10 @@ function render({ model, el }) {
     how.hidden = !isBlend();
     if (!isBlend()) return;
     player.draw(`weight of ${names[1]}: ${weight.toFixed(2)}`, `${weight.toFixed(2)} of ${names[1]}, ${says}`);
-    how.textContent = lost
-      ? "Python does not answer. It is busy with another cell, or this cell has to be run again."
-      : prepared()
-        ? `Computed ahead at ${positions()} positions.`
-        : "Computed by Python as you move; the distance is measured when the slider rests.";
+    const origin = prepared()
+      ? `Computed ahead at ${positions()} positions.`
+      : "Computed by Python as you move; the distance is measured when the slider rests.";
+    how.textContent = lost || origin;
   }
 
   function drawPartners() {
@@ -405,28 +396,18 @@ function render({ model, el }) {
   // --- start and end
 
   let closed = false;
-  const { sheets, close: closeSheets } = loadSheets([model.get("_sprite")], redraw, (reason) => {
-    note.hidden = false;
-    note.textContent = reason;
-  });
-  model.on("change:_live", answered);
-  model.on("change:_views", redraw);
+  const loaded = loadSheets([model.get("_sprite")], redraw, say);
+  const { sheets } = loaded;
+  follow(model, "change:_live", answered);
+  follow(model, "change:_views", redraw);
   drawing.begin(root);
   answered().then(ask);
 
-  return () => {
+  const forget = () => {
     closed = true;
-    clearTimeout(waiting);
-    model.off("change:_live", answered);
-    model.off("change:_views", redraw);
-    player.close();
-    stopFollowing();
-    drawing.close();
-    stopListening();
-    closeSheets();
     live?.picture.close();
-    root.remove();
   };
+  return makeEnd(root, talk, player, following, drawing, listening, loaded, { close: forget });
 }
 
 export default { render };

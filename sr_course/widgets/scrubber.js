@@ -16,11 +16,13 @@ const cellOf = ({ width, height, columns }, cell) => ({
 });
 
 function render({ model, el }) {
-  const { on, close: stopListening } = makeListening();
+  const listening = makeListening();
+  const { on } = listening;
   const drawing = makeDrawing(on, draw);
   const { redraw } = drawing;
   const [name, steps, samples, filters, charts, marks] = ["_name", "_steps", "_samples", "_filters", "_charts", "_marks"].map((key) => model.get(key));
-  const { state, change, close: stopFollowing } = makeState(model, STATE, redraw);
+  const following = makeState(model, STATE, redraw);
+  const { state, change } = following;
 
   // --- what is on the page
 
@@ -52,8 +54,7 @@ function render({ model, el }) {
   }
   lower.append(element("div", { class: "sr-scrub-charts" }, ...plots.map((plot) => plot.figure)));
 
-  const note = element("p", { class: "sr-note" }, model.get("_note"));
-  note.hidden = !model.get("_note");
+  const { note, say } = makeNote(model.get("_note"));
   const pictures = element("div", { class: "sr-pictures" }, bicubic.figure, result.figure, truth.figure);
   const root = element(
     "div",
@@ -117,20 +118,11 @@ function render({ model, el }) {
 
   // --- start and end
 
-  const { sheets, close: closeSheets } = loadSheets(model.get("_sheets"), redraw, (reason) => {
-    note.hidden = false;
-    note.textContent = reason;
-  });
+  const loaded = loadSheets(model.get("_sheets"), redraw, say);
+  const { sheets } = loaded;
   drawing.begin(root);
 
-  return () => {
-    player.close();
-    stopFollowing();
-    drawing.close();
-    stopListening();
-    closeSheets();
-    root.remove();
-  };
+  return makeEnd(root, player, following, drawing, listening, loaded);
 }
 
 export default { render };

@@ -10,9 +10,9 @@ const UPSCALE_KEYS = [
 ];
 
 function render({ model, el }) {
-  const { on, close: stopListening } = makeListening();
+  const listening = makeListening();
+  const { on, follow } = listening;
   const view = crypto.getRandomValues(new Uint32Array(1))[0].toString(36); // of several views, the one that asked
-  let waiting = 0;
   let sending = null; // the file on its way, its id, and how much of it was sent
   let overviewUrl = "";
 
@@ -50,7 +50,7 @@ function render({ model, el }) {
   const bar = element("progress", { max: "1" });
   const rest = element("span", { class: "sr-upscale-rest" });
   const status = element("span", { class: "sr-upscale-status", role: "status" });
-  const note = element("p", { class: "sr-note sr-upscale-note", role: "alert" });
+  const { note, say } = makeNote("", { class: "sr-note sr-upscale-note", role: "alert" });
   const root = element(
     "div",
     { class: "sr-view sr-upscale", role: "group", "aria-label": "Enlarge your own photo" },
@@ -65,55 +65,37 @@ function render({ model, el }) {
 
   // --- to Python and back
 
-  function send(message, buffers = []) {
-    try {
-      model.send(message, undefined, buffers);
-      if (!waiting) waiting = setTimeout(complain, PATIENCE);
-    } catch {
-      complain(); // the kernel that made the widget is gone
-    }
-  }
-
-  function complain() {
-    clearTimeout(waiting);
-    waiting = 0;
-    say("Python does not answer. It is busy with another cell, or this cell has to be run again.");
-  }
-
-  function say(text) {
-    note.textContent = text;
-    note.hidden = text === "";
-  }
+  const talk = makeTalk(model, PATIENCE, say);
 
   const working = () => model.get("_state").working !== "" || sending !== null;
 
   function start() {
-    if (!working()) send({ do: "start" });
+    if (!working()) talk.send({ do: "start" });
   }
 
   function cancel() {
     if (!working()) return;
     sending = null;
-    send({ do: "cancel" });
+    talk.send({ do: "cancel" });
   }
 
   function download() {
-    if (!downloader.disabled) send({ do: "file", view });
+    if (!downloader.disabled) talk.send({ do: "file", view });
   }
 
   function choose(name) {
-    send({ do: "method", name });
+    talk.send({ do: "method", name });
   }
 
   function move(place) {
     const now = model.get("_state").place;
-    send({ do: "move", place: place.map((value, axis) => value ?? now[axis]) });
+    talk.send({ do: "move", place: place.map((value, axis) => value ?? now[axis]) });
   }
 
   // A file goes in pieces, each when the one before has arrived: one message may not be of any size.
   function upload(file) {
     sending = { file, id: `${view}-${Date.now()}`, sent: -1 };
-    send({ do: "begin", id: sending.id, name: file.name, size: file.size });
+    talk.send({ do: "begin", id: sending.id, name: file.name, size: file.size });
     redraw();
   }
 
@@ -129,16 +111,15 @@ function render({ model, el }) {
     sending.sent = expected.got;
     try {
       const piece = await file.slice(expected.got, expected.got + model.get("_piece")).arrayBuffer();
-      if (sending?.id === id) send({ do: "piece", id, offset: expected.got }, [piece]);
+      if (sending?.id === id) talk.send({ do: "piece", id, offset: expected.got }, [piece]);
     } catch (error) {
       sending = null;
-      send({ do: "refuse", why: `${file.name}: cannot be read (${error.message}). Choose it again.` });
+      talk.send({ do: "refuse", why: `${file.name}: cannot be read (${error.message}). Choose it again.` });
     }
   }
 
   function answered() {
-    clearTimeout(waiting);
-    waiting = 0;
+    talk.answered();
     sendPiece();
     redraw();
   }
@@ -155,14 +136,15 @@ function render({ model, el }) {
 
   // --- drawing
 
-  const { redraw, begin, close: stopDrawing } = makeDrawing(on, draw);
+  const drawing = makeDrawing(on, draw);
+  const { redraw } = drawing;
 
   function draw() {
     const focused = root.getRootNode().activeElement;
     const state = model.get("_state");
     const busy = working();
     title.textContent = state.says;
-    if (!waiting || state.note) say(state.note);
+    if (!talk.isAsking() || state.note) say(state.note);
     drawParts(state);
     drawMethods(state);
     starter.disabled = busy;
@@ -235,23 +217,17 @@ function render({ model, el }) {
     return true;
   });
 
-  model.on("change:_state", answered);
-  model.on("change:_overview", showOverview);
-  model.on("msg:custom", receive);
+  follow(model, "change:_state", answered);
+  follow(model, "change:_overview", showOverview);
+  follow(model, "msg:custom", receive);
   showOverview();
-  begin(root);
+  drawing.begin(root);
 
-  return () => {
-    clearTimeout(waiting);
+  const forget = () => {
     sending = null;
-    model.off("change:_state", answered);
-    model.off("change:_overview", showOverview);
-    model.off("msg:custom", receive);
     URL.revokeObjectURL(overviewUrl);
-    stopDrawing();
-    stopListening();
-    root.remove();
   };
+  return makeEnd(root, { close: forget }, talk, drawing, listening);
 }
 
 export default { render };

@@ -167,7 +167,7 @@ def test_messages_of_the_browser_are_checked(equal):
 def test_an_answer_says_which_message_it_is_to(equal):
     """So that the browser can tell an answer to an older move, which would take back the newest one."""
     for place, order in enumerate((equal.order[::-1], equal.order)):
-        equal._hear(None, {"do": "order", "level": 1, "order": order, "id": f"move {place}"}, None)
+        equal._hear(None, {"do": "order", "level": 1, "order": order, "asked": f"move {place}"}, None)
         assert (equal._state["heard"], equal._state["order"]) == (f"move {place}", order)
 
 

@@ -149,6 +149,14 @@ def test_strange_messages_do_no_harm(message):
     assert stepper.gan.generator_updates <= 1
 
 
+@pytest.mark.parametrize("value", ["non-saturating", "saturating", "none such"])
+def test_the_browser_hears_which_message_was_the_last(value):
+    stepper = GanStepper(loss="non-saturating")
+    stepper._hear(stepper, {"set": "loss", "value": value, "asked": "here"}, [])
+    assert stepper._scene["heard"] == "here"
+    assert stepper.loss == ("non-saturating" if value == "none such" else value)
+
+
 def test_no_message_takes_more_than_a_hundred_steps():
     stepper = GanStepper()
     stepper._hear(stepper, {"do": "generator", "times": 10**9}, [])

@@ -96,13 +96,13 @@ def test_pixel_losses_answer_at_once_and_vgg_follows(lab, monkeypatch):
     gate = threading.Event()
     found = LossLab._found
     monkeypatch.setattr(LossLab, "_found", lambda *arguments: (gate.wait(20), found(*arguments))[1])
-    lab._hear(None, {"set": {"strength": 0.5}, "number": 7}, None)
+    lab._hear(None, {"set": {"strength": 0.5}, "asked": "7"}, None)
     state = lab._state
-    assert state["asked"] == 7
+    assert state["heard"] == "7"
     assert [bar["known"] for bar in state["bars"]] == [True, True, True, False, False, False]
     assert not state["mapped"]
     first = state["bars"][0]["ratio"]
-    lab._hear(None, {"set": {"strength": 0.9}, "number": 8}, None)  # while VGG still looks at the other
+    lab._hear(None, {"set": {"strength": 0.9}, "asked": "8"}, None)  # while VGG still looks at the other
     assert lab._state["bars"][0]["ratio"] > first
     gate.set()
     lab.wait()
@@ -186,14 +186,14 @@ def test_descent_begins_where_it_is_told_and_knows_all_three_corners(lab, pictur
 
 def test_descent_runs_beside_and_is_stopped(lab, monkeypatch):
     monkeypatch.setattr(loss_lab, "STEPS", 100_000)
-    lab._hear(None, {"do": "descend", "number": 1}, None)
+    lab._hear(None, {"do": "descend", "asked": "1"}, None)
     assert lab._progress["running"]
     running = lab._running
-    lab._hear(None, {"do": "descend", "number": 2}, None)  # a second press
+    lab._hear(None, {"do": "descend", "asked": "2"}, None)  # a second press
     assert lab._running is running
     lab.strength = 0.7  # the lab answers meanwhile
     assert lab.readings[0].value > 0
-    lab._hear(None, {"do": "stop", "number": 3}, None)
+    lab._hear(None, {"do": "stop", "asked": "3"}, None)
     running.join(30)
     assert not running.is_alive()
     assert lab.descent is not None
@@ -244,7 +244,7 @@ def test_what_cannot_be_chosen_is_refused_with_a_sentence(lab, name, value, said
     with pytest.raises(ValueError, match=said) as error:
         setattr(lab, name, value)
     assert str(error.value).endswith(".")
-    lab._hear(None, {"set": {name: value}, "number": 1}, None)  # the browser is not believed either
+    lab._hear(None, {"set": {name: value}, "asked": "1"}, None)  # the browser is not believed either
     assert getattr(lab, name) == before
 
 
