@@ -10,27 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from sr_course.lessons import bicubic
-from sr_course.lessons.checks import Exercise
 from sr_course.metrics import MATLAB_Y, Protocol, psnr
 from sr_course.resample import imresize
 from sr_course.widgets.resample_bench import ResampleBench, Setting
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    for name in ("_AREA_AVERAGE", "_CUBIC_A", "_PSNR_Y", "_PROTOCOL"):
-        old = getattr(bicubic, name)
-        monkeypatch.setattr(bicubic, name, Exercise(number=old.number, hints=old.hints, answer=old.answer))
-
-
-def said_by(check, answer, capsys) -> str:
-    check(answer)
-    return capsys.readouterr().out
-
-
-def is_wrong(said: str, *words: str) -> bool:
-    return "not yet. Expected" in said and "Hint 1:" in said and all(word in said for word in words)
-
+from tests.lessons.exercises import is_wrong, said_by
 
 # 1.1 -----------------------------------------------------------------------------------------------------------------
 

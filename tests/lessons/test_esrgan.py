@@ -7,24 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from sr_course.lessons import esrgan
-from sr_course.lessons.checks import Exercise
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    for name in ("_PARAMETERS", "_DENSE", "_RELATIVISTIC", "_EIGHT"):
-        old = getattr(esrgan, name)
-        monkeypatch.setattr(esrgan, name, Exercise(number=old.number, hints=old.hints, answer=old.answer))
-
-
-def said_by(check, answer, capsys) -> str:
-    check(answer)
-    return capsys.readouterr().out
-
-
-def is_wrong(said: str, *words: str) -> bool:
-    return "not yet. Expected" in said and "Hint 1:" in said and all(word in said for word in words)
-
+from tests.lessons.exercises import is_wrong, said_by
 
 # 5.1 -----------------------------------------------------------------------------------------------------------------
 

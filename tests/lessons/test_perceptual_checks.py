@@ -9,24 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from sr_course.lessons import perceptual
-from sr_course.lessons.checks import Exercise
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    for name in ("_GUESSES", "_DIRECTIONS", "_DESCEND", "_MIX"):
-        old = getattr(perceptual, name)
-        monkeypatch.setattr(perceptual, name, Exercise(number=old.number, hints=old.hints, answer=old.answer))
-
-
-def said_by(check, answer, capsys) -> str:
-    check(answer)
-    return capsys.readouterr().out
-
-
-def is_wrong(said: str, *words: str) -> bool:
-    return "not yet. Expected" in said and "Hint 1:" in said and all(word in said for word in words)
-
+from tests.lessons.exercises import is_wrong, said_by
 
 # 4.1 -----------------------------------------------------------------------------------------------------------------
 

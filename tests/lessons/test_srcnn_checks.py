@@ -11,29 +11,12 @@ import torch.nn.functional as F
 
 from sr_course.images import centre_crop
 from sr_course.lessons import srcnn
-from sr_course.lessons.checks import Exercise
 from sr_course.losses import caffe_euclidean
 from sr_course.models.srcnn import SRCNN
 from sr_course.resample import imresize
 from sr_course.training.recipe import Recipe
+from tests.lessons.exercises import is_wrong, said_by
 from tools import sweep_srcnn
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    for name in ("_PARAMETERS", "_FORWARD", "_STEP", "_FIELD"):
-        old = getattr(srcnn, name)
-        monkeypatch.setattr(srcnn, name, Exercise(number=old.number, hints=old.hints, answer=old.answer))
-
-
-def said_by(check, answer, capsys) -> str:
-    check(answer)
-    return capsys.readouterr().out
-
-
-def is_wrong(said: str, *words: str) -> bool:
-    return "not yet. Expected" in said and "Hint 1:" in said and all(word in said for word in words)
-
 
 # 2.1 -----------------------------------------------------------------------------------------------------------------
 

@@ -10,25 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from sr_course.lessons import srgan
-from sr_course.lessons.checks import Exercise
 from sr_course.resample import imresize
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    for name in ("_SHUFFLE", "_LOSSES", "_CONTENT", "_EMA", "_NORM", "_PREPARE", "_CONSISTENT"):
-        old = getattr(srgan, name)
-        monkeypatch.setattr(srgan, name, Exercise(number=old.number, hints=old.hints, answer=old.answer))
-
-
-def said_by(check, answer, capsys) -> str:
-    check(answer)
-    return capsys.readouterr().out
-
-
-def is_wrong(said: str, *words: str) -> bool:
-    return "not yet. Expected" in said and "Hint 1:" in said and all(word in said for word in words)
-
+from tests.lessons.exercises import is_wrong, said_by
 
 # 3.1 -----------------------------------------------------------------------------------------------------------------
 

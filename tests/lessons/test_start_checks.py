@@ -8,21 +8,14 @@ import pytest
 import torch
 
 from sr_course.lessons import start
-from sr_course.lessons.checks import Exercise
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    old = start._SHARE
-    monkeypatch.setattr(start, "_SHARE", Exercise(number=old.number, hints=old.hints, answer=old.answer))
+from tests.lessons.exercises import is_wrong, said_by
 
 
 @pytest.mark.parametrize("share", [
     lambda s: 1 / s**2, lambda s: (1 / s) * (1 / s), lambda s: Fraction(1, s * s), lambda s: torch.tensor(1 / s**2),
 ])  # fmt: skip
 def test_right(share, capsys):
-    start.check_share(share)
-    assert capsys.readouterr().out.startswith("Exercise 0.1: right.")
+    assert said_by(start.check_share, share, capsys).startswith("Exercise 0.1: right.")
 
 
 @pytest.mark.parametrize(("share", "came"), [
@@ -30,11 +23,7 @@ def test_right(share, capsys):
     (lambda s: s / 0, "ZeroDivisionError"),
 ])  # fmt: skip
 def test_wrong(share, came, capsys):
-    start.check_share(share)
-    said = capsys.readouterr().out
-    assert "not yet. Expected" in said
-    assert came in said
-    assert "Hint 1" in said
+    assert is_wrong(said_by(start.check_share, share, capsys), came)
 
 
 def test_nothing_returned_is_a_wrong_try(capsys):
