@@ -42,6 +42,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
+from tools.moving_pages import VIEW, take_widgets
+
 ROOT = Path(__file__).resolve().parents[1]
 JUPYTEXT = jupytext.config.load_jupytext_configuration_file(str(ROOT / "pyproject.toml"))
 
@@ -55,7 +57,6 @@ METADATA = {
 }
 PICTURES = ("image/png", "image/jpeg")
 STORED_TYPES = {*PICTURES, "text/plain", "text/html", "text/markdown"}
-WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class LessonError(Exception):
@@ -273,8 +274,14 @@ def name_of_cell(notebook: NotebookNode, index: int) -> str:
     return f"cell {index + 1} ({lines[0][:60] if lines else 'empty'})"
 
 
-def execute(notebook: NotebookNode, path: Path) -> float:
-    """Execute a notebook in a fresh kernel that runs in the folder of `path`, and clean its outputs.
+def execute(notebook: NotebookNode, path: Path, *, keep_widgets: bool = False) -> float:
+    """Execute a notebook in a fresh kernel that runs in the folder of `path`.
+
+    Args:
+        notebook: gets its outputs.
+        path: where the notebook lies, or will.
+        keep_widgets: keep the live views of widgets and their state, for a page on which they move. Otherwise only
+            their still pictures are kept.
 
     Returns:
         Seconds that the slowest cell took.
@@ -288,7 +295,7 @@ def execute(notebook: NotebookNode, path: Path) -> float:
         kernel_name="python3",
         extra_arguments=["--IPKernelApp.log_level=40"],  # errors only: it warns of every connection
         record_timing=False,
-        store_widget_state=False,
+        store_widget_state=keep_widgets,
         coalesce_streams=True,
         resources={"metadata": {"path": str(path.parent)}},
     )
@@ -306,7 +313,10 @@ def execute(notebook: NotebookNode, path: Path) -> float:
             except DeadKernelError:
                 raise LessonError(f"{where}: the kernel died.") from None
             slowest = max(slowest, time.perf_counter() - begun)
-    clean(notebook)
+    if keep_widgets:
+        client.set_widgets_metadata()
+    else:
+        clean(notebook)
     return slowest
 
 
@@ -315,7 +325,7 @@ def clean(notebook: NotebookNode) -> None:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if any(True for _ in pictures(output)):
-                output.data.pop(WIDGET, None)
+                output.data.pop(VIEW, None)
 
 
 # What stored outputs may hold ----------------------------------------------------------------------------------------
@@ -386,9 +396,9 @@ def faults_of_output(output: NotebookNode) -> Iterator[str]:
     if output.get("name") == "stderr":
         yield f"it wrote to stderr: {output.text.strip()[:200]!r}. Mend what it warns of."
     data = output.get("data", {})
-    if WIDGET in data:
+    if VIEW in data:
         yield "a live widget is stored, which shows nothing without its kernel. Give the widget a still picture."
-    for kind in sorted(set(data) - STORED_TYPES - {WIDGET}):
+    for kind in sorted(set(data) - STORED_TYPES - {VIEW}):
         yield f"an output of type {kind} is stored. Allowed are pictures (png, jpeg) and text."
     for found in active_or_outside(data.get("text/html", "")):
         yield f"its HTML runs or fetches something: {found}."
@@ -596,7 +606,8 @@ def title_of(notebook: NotebookNode, name: str) -> str:
 
 
 def page_of(lesson: Lesson, notebook: NotebookNode, out: Path) -> str:
-    """Return an executed lesson as one HTML page for `out` that needs nothing from the network."""
+    """Return an executed lesson, its widgets kept, as one HTML page for `out` that needs nothing from the network."""
+    moving = take_widgets(notebook)
     exporter = HTMLExporter(raw_template=PAGE, embed_images=False)
     resources = {"metadata": {"name": title_of(notebook, lesson.name), "path": str(lesson.folder)}}
     page, _ = exporter.from_notebook_node(notebook, resources)
@@ -610,7 +621,7 @@ def page_of(lesson: Lesson, notebook: NotebookNode, out: Path) -> str:
     page = re.sub(r'href="((?!#|\w+:)[^"]+)"', from_page, page)
     if found := active_or_outside(page):
         raise LessonError(f"{lesson.source}: its page would run or fetch {', '.join(found)}.")
-    return page
+    return page.replace("</body>", f"{moving}</body>") if moving else page
 
 
 def run_to_page(lesson: Lesson, out: Path) -> Run:
@@ -619,7 +630,7 @@ def run_to_page(lesson: Lesson, out: Path) -> Run:
     begun = time.perf_counter()
     slowest, error = 0.0, ""
     try:
-        slowest = execute(notebook, lesson.solved)
+        slowest = execute(notebook, lesson.solved, keep_widgets=True)
         seconds = time.perf_counter() - begun
         write_together({out / f"{lesson.name}.html": page_of(lesson, notebook, out)})
     except LessonError as problem:

@@ -144,6 +144,7 @@ class AblationMatrix(Still, anywidget.AnyWidget):
     _esm = front_end("frame.js", "ablation_matrix.js")
     _css = front_end("frame.css", "ablation_matrix.css")
 
+    _moves_alone = traitlets.Bool(True).tag(sync=True)
     _switches = traitlets.List(traitlets.Unicode()).tag(sync=True)
     _metrics = traitlets.List(traitlets.Unicode()).tag(sync=True)
     _predict = traitlets.Int().tag(sync=True)

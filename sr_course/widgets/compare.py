@@ -53,6 +53,7 @@ class CompareSlider(Still, anywidget.AnyWidget):
     _esm = Path(__file__).with_name("compare.js")
     _css = Path(__file__).with_name("compare.css")
 
+    _moves_alone = traitlets.Bool(True).tag(sync=True)
     _pictures = traitlets.List(traitlets.Bytes()).tag(sync=True)
     _labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
     _size = traitlets.List(traitlets.Int()).tag(sync=True)  # width, height of the largest picture

@@ -220,6 +220,7 @@ class GanDashboard(Still, anywidget.AnyWidget):
     _esm = front_end("frame.js", "gan_dashboard.js")
     _css = front_end("frame.css", "gan_dashboard.css")
 
+    _moves_alone = traitlets.Bool(True).tag(sync=True)
     _runs = traitlets.List(traitlets.Dict()).tag(sync=True)
     _cells = traitlets.List(traitlets.List(traitlets.Int())).tag(sync=True)
     _sprite = traitlets.Bytes().tag(sync=True)

@@ -64,6 +64,7 @@ class InterpolationSlider(Still, anywidget.AnyWidget):
     _esm = front_end("frame.js", "interpolation_slider.js")
     _css = front_end("frame.css", "interpolation_slider.css")
 
+    _moves_alone = traitlets.Bool(True).tag(sync=True)
     _names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     _alphas = traitlets.List(traitlets.Float()).tag(sync=True)
     _ways = traitlets.List(traitlets.Dict()).tag(sync=True)

@@ -98,6 +98,7 @@ class TrainingScrubber(Still, anywidget.AnyWidget):
     _esm = front_end("frame.js", "scrubber.js")
     _css = front_end("frame.css", "scrubber.css")
 
+    _moves_alone = traitlets.Bool(True).tag(sync=True)
     _name = traitlets.Unicode().tag(sync=True)
     _steps = traitlets.List(traitlets.Int()).tag(sync=True)
     _samples = traitlets.List(traitlets.Dict()).tag(sync=True)

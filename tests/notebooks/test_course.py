@@ -6,9 +6,11 @@ import json
 import re
 from html.parser import HTMLParser
 
+import nbformat
 import pytest
 
 from tools import notebooks
+from tools.moving_pages import STATE, VIEW, take_widgets
 
 
 class Page(HTMLParser):
@@ -69,3 +71,34 @@ def test_a_lesson_that_fails_is_told_and_stops_no_other(toy, tmp_path, capfd):
     assert not (tmp_path / "00_broken.html").exists()
     assert (tmp_path / "01_toy.html").exists()
     assert "failed" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def widget_notebook(state, html="<img alt='still' src='data:image/png;base64,AAAA'>"):
+    output = nbformat.v4.new_output("display_data", {VIEW: {"model_id": "one"}, "text/html": html, "text/plain": "one"})
+    cell = nbformat.v4.new_code_cell("show()", outputs=[output])
+    models = {"one": {"state": state, "buffers": [{"path": ["_file"], "encoding": "base64", "data": "AAAA"}]}}
+    return nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {STATE: {"state": models}}})
+
+
+def test_a_widget_that_moves_alone_travels_with_its_state_and_keeps_its_still():
+    told = {"_moves_alone": True, "_esm": "export default {}", "_css": "", "label": "</script><script>alert(1)"}
+    notebook = widget_notebook(told)
+    moving = take_widgets(notebook)
+    pattern = r'<script type="application/json" id="moving">(.*?)</script>(.*)'
+    data, program = re.fullmatch(pattern, moving, re.DOTALL).groups()
+    (view,) = json.loads(data)["views"]
+    assert view["state"] == {"_moves_alone": True, "label": "</script><script>alert(1)"}
+    assert view["buffers"] == [{"path": ["_file"], "data": "AAAA"}]
+    assert program.count("<script") == 1
+    (output,) = notebook.cells[0].outputs
+    assert output.data["text/html"].startswith(f'<div id="{view["place"]}"><img alt=')
+    assert VIEW not in output.data
+    assert "widgets" not in notebook.metadata
+
+
+def test_a_widget_that_needs_python_stays_a_picture():
+    notebook = widget_notebook({"_esm": "export default {}", "_css": ""})
+    assert take_widgets(notebook) == ""
+    (output,) = notebook.cells[0].outputs
+    assert output.data == {"text/html": "<img alt='still' src='data:image/png;base64,AAAA'>", "text/plain": "one"}
+    assert "widgets" not in notebook.metadata
