@@ -266,25 +266,3 @@ CHECKS = {
     "4.3": (perceptual.check_descend, by_hand),
     "4.4": (perceptual.check_mix, by_lerp),
 }
-
-
-@pytest.mark.parametrize("number", CHECKS)
-def test_two_hints_then_the_answer_and_nothing_for_a_stub(number, capsys):
-    check, right = CHECKS[number]
-    assert said_by(check, lambda *given: ..., capsys) == f"Exercise {number}: not solved yet.\n"
-    said = [said_by(check, lambda *given: None, capsys) for _ in range(3)]
-    assert "Hint 1:" in said[0]
-    assert "Hint 2:" in said[1]
-    assert "The answer:" in said[2]
-    assert f"Exercise {number}: right." in said_by(check, right, capsys)
-    assert "Hint 1:" in said_by(check, lambda *given: None, capsys)
-
-
-@pytest.mark.parametrize("number", CHECKS)
-def test_checks_leave_chance_alone(number, capsys):
-    check, answer = CHECKS[number]
-    torch.manual_seed(0)
-    expected = torch.rand(1)
-    torch.manual_seed(0)
-    check(answer)
-    assert torch.equal(torch.rand(1), expected)
