@@ -5,7 +5,6 @@ import html
 import io
 import re
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -323,21 +322,6 @@ def test_still_marks_the_chosen_rows_and_draws_their_curves(runs):
     assert (red - blue > 100).sum() > 50  # the second row's curves
     red, _, blue = np.moveaxis(one[430:], -1, 0)
     assert (red - blue > 100).sum() == 0
-
-
-# --- the browser's part
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to parse the JavaScript; install Node.js")
-def test_front_end_parses():
-    checked = subprocess.run(
-        ["node", "--input-type=module", "--check"],
-        input=AblationMatrix._esm,
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stderr
 
 
 def test_distances_are_measured_at_the_last_snapshot_alone(runs):

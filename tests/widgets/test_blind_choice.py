@@ -7,10 +7,8 @@ import json
 import multiprocessing
 import os
 import re
-import shutil
 import sqlite3
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
@@ -517,15 +515,3 @@ def test_still_shows_the_pair_with_the_truth_only_when_wanted_and_then_the_rates
     lengths = sorted({int(row.sum()) for row in bars if row.any()})
     wins = [rate.wins for rate in blind.results]
     assert lengths[-1] == pytest.approx(240 * max(wins) / 2, abs=4)
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to parse the JavaScript; install Node.js")
-def test_front_end_parses():
-    checked = subprocess.run(
-        ["node", "--input-type=module", "--check"],
-        input=str(BlindChoice._esm),
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stderr

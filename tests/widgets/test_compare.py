@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,15 +217,3 @@ def test_over_the_byte_limit_the_large_pictures_are_reduced_and_it_is_said(monke
     assert sizes[0] == (56, 40)
     assert 150 < sizes[1][0] < 280
     assert f"{sizes[1][0]}x{sizes[1][1]}, reduced from 280x200" in slider.summary()
-
-
-# --- the browser's part
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to parse the JavaScript; install Node.js")
-def test_front_end_parses():
-    source = Path(compare.__file__).with_name("compare.js").read_text(encoding="utf-8")
-    checked = subprocess.run(
-        ["node", "--input-type=module", "--check"], input=source, text=True, capture_output=True, check=False
-    )
-    assert checked.returncode == 0, checked.stderr

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -243,15 +241,3 @@ def test_closing_ends_the_measuring(picture):
     if thread:
         thread.join(20)
         assert not thread.is_alive()
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to parse the JavaScript; install Node.js")
-def test_front_end_parses():
-    checked = subprocess.run(
-        ["node", "--input-type=module", "--check"],
-        input=str(EqualError._esm),
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stderr

@@ -5,7 +5,6 @@ import html
 import io
 import re
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -405,14 +404,3 @@ def test_still_shows_the_run_the_step_and_the_curves_up_to_it(shared):
     assert np.abs(drawn()[350:] - last[350:]).max() > 20
     dashboard.run, dashboard.common = place_of(dashboard, HEALTHY), False
     assert np.abs(drawn()[44:332, thirds[1]] - last[44:332, thirds[1]]).max() >= 1  # it is one level brighter
-
-
-# --- the browser's part
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to parse the JavaScript; install Node.js")
-def test_front_end_parses():
-    checked = subprocess.run(
-        ["node", "--input-type=module", "--check"], input=GanDashboard._esm, text=True, capture_output=True, check=False
-    )
-    assert checked.returncode == 0, checked.stderr

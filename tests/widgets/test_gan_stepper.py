@@ -4,8 +4,6 @@ import base64
 import io
 import json
 import re
-import shutil
-import subprocess
 import threading
 
 import numpy as np
@@ -13,7 +11,6 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
-import sr_course.widgets.gan_stepper as gan_stepper
 from sr_course.lessons.toy_gan import ToyGan
 from sr_course.widgets import GanStepper
 
@@ -270,15 +267,3 @@ def test_text_in_the_still_is_not_cut_off():
     sheet = np.asarray(stepper.still())
     assert (sheet[:, -2:] == 255).all()  # nothing runs over the edge on the right
     assert (sheet[:440, 562:582] == 255).all()  # nor from the panels on the left to the losses
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to parse the JavaScript; install Node.js")
-def test_front_end_parses():
-    checked = subprocess.run(
-        ["node", "--input-type=module", "--check"],
-        input=str(gan_stepper.GanStepper._esm),
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stderr

@@ -4,8 +4,6 @@ import base64
 import html
 import io
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -193,18 +191,3 @@ def test_still_shows_the_position():
     assert changed[66 + height + 12 :].max() > 100  # the mark in the curves
     enlarged = sent_cell(widget, widget._ways[0]["cells"][8]).repeat(4, axis=0).repeat(4, axis=1)
     assert np.array_equal(other[66 : 66 + height, : 48 * 4], enlarged)
-
-
-# --- the browser's part
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to parse the JavaScript; install Node.js")
-def test_front_end_parses():
-    checked = subprocess.run(
-        ["node", "--input-type=module", "--check"],
-        input=InterpolationSlider._esm,
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stderr

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-import subprocess
 import threading
 import time
 
@@ -276,15 +274,3 @@ def test_notebook_gets_the_live_view_a_still_and_a_line_of_text(lab):
     assert np.asarray(lab.still()).shape[0] > before.shape[0]
     first, last = lab.descent.moments[0].psnr, lab.descent.moments[-1].psnr
     assert f"descent of 6 steps: {first:.2f} dB to {last:.2f} dB" in lab.summary()
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to parse the JavaScript; install Node.js")
-def test_front_end_parses():
-    checked = subprocess.run(
-        ["node", "--input-type=module", "--check"],
-        input=str(LossLab._esm),
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stderr

@@ -5,8 +5,6 @@ import html
 import io
 import math
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -405,18 +403,3 @@ def test_a_blend_moves_in_the_still():
     other = np.asarray(widget.still()).astype(int)
     assert np.abs(one - other)[44:390, 52:416].max() > 100  # the ring in the plane
     assert np.abs(one - other)[68:, 444:].max() > 0  # the picture
-
-
-# --- the browser's part
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to parse the JavaScript; install Node.js")
-def test_front_end_parses():
-    checked = subprocess.run(
-        ["node", "--input-type=module", "--check"],
-        input=PerceptionDistortion._esm,
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stderr

@@ -4,7 +4,6 @@ import base64
 import io
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -299,15 +298,3 @@ def test_snapshots_of_several_networks_are_refused(run, change, said):
     with pytest.raises(ModelError, match=said) as error:
         TrainingScrubber(run)
     sentence(error)
-
-
-# --- the browser's part
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to parse the JavaScript; install Node.js")
-def test_front_end_parses():
-    source = TrainingScrubber._esm
-    checked = subprocess.run(
-        ["node", "--input-type=module", "--check"], input=source, text=True, capture_output=True, check=False
-    )
-    assert checked.returncode == 0, checked.stderr

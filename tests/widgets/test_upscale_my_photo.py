@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-import shutil
-import subprocess
 import threading
 import time
 
@@ -459,15 +457,3 @@ def test_bicubic_is_the_courses_own(slow):
     widget.wait(30)
     expected = images.to_pil(Interpolation(4)(images.from_pil(picture)))
     np.testing.assert_array_equal(np.asarray(widget._bicubic), np.asarray(expected))
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to parse the JavaScript; install Node.js")
-def test_front_end_parses():
-    checked = subprocess.run(
-        ["node", "--input-type=module", "--check"],
-        input=str(upscale_my_photo._Controls._esm),
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stderr
