@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import base64
-import html
 import io
 import re
 import shutil
@@ -12,7 +10,6 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
 import sr_course.widgets.ablation_matrix as module
@@ -21,6 +18,7 @@ from sr_course.training.history import Curve, read_history
 from sr_course.widgets import Ablation, AblationMatrix, Metric
 from tests.widgets.blends import QUICK, mean_error
 from tests.widgets.gan_runs import HEALTHY, NO_DETACH, STEPS, STRONG, make_runs, write_log
+from tests.widgets.notebook import kept_by_notebook
 
 PSNR = {HEALTHY: 25.0, STRONG: 24.5, NO_DETACH: 25.004}  # of the last validation, dB
 SWITCHES = ("no batch norm", "relativistic", "L1 term")
@@ -286,22 +284,17 @@ def test_many_snapshots_are_thinned_out_and_it_is_said(runs, monkeypatch):
 
 def test_notebook_gets_the_live_view_a_still_and_a_line_of_text(runs, folders):
     widget = make(runs, rows=[0, 2], sample=1, step=10, revealed=True, scene=("noise", "more noise"))
-    data, _ = InteractiveShell.instance().display_formatter.format(widget)
+    kept = kept_by_notebook(widget)
     errors = [error_at_the_end(folders[name]) for name in (HEALTHY, STRONG, NO_DETACH)]
     told = "; ".join(
         f"{name} validation PSNR, dB {db}, mean error {error:.4f}"
         for name, db, error in zip((FULL, WITH_NORM, VANILLA), ("25.00", "24.50", "25.00"), errors, strict=True)
     )
-    assert data["text/plain"] == (
+    assert kept.text == (
         f"AblationMatrix({told}; 0 of 2 predicted rightly; looking at {FULL} and {VANILLA}, step 10, sample 2 of 2)"
     )
-    assert "application/vnd.jupyter.widget-view+json" in data
-    alt, picture = re.fullmatch(
-        r'<img alt="([^"]*)".* src="data:image/\w+;base64,([^"]*)">', data["text/html"]
-    ).groups()
-    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
-        assert image.size == widget.still().size
-    assert html.unescape(alt) == (
+    assert kept.still.size == widget.still().size
+    assert kept.alt == (
         f"A table of 3 training runs with their switches: {told}. 0 of 2 predicted rightly in mean error (lower is "
         f"better). Below: pictures of more noise and curves of {FULL} and {VANILLA} at step 10."
     )

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 import contextlib
 import io
 import json
@@ -15,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
 import sr_course.widgets.blind_choice as blind_choice
 from sr_course.errors import DataError, ImageError
 from sr_course.widgets import BlindChoice, Pair, read_choices, wilson_interval
 from sr_course.widgets.blind_choice import Ballot, Choice, default_file, save_choices, tally
+from tests.widgets.notebook import kept_by_notebook
 
 COLOURS = {"method-one": (200, 30, 30), "method-two": (30, 160, 60), "truth": (20, 60, 220)}
 
@@ -477,16 +476,11 @@ def test_answers_that_do_not_exist_are_refused(file):
 
 def test_notebook_gets_the_live_view_a_still_and_a_line_of_text(file):
     blind = BlindChoice(pairs(3), file=file)
-    data, _ = InteractiveShell.instance().display_formatter.format(blind)
-    assert data["text/plain"] == "BlindChoice(3 pairs, 0 answered)"
-    assert "application/vnd.jupyter.widget-view+json" in data
+    kept = kept_by_notebook(blind)
+    assert kept.text == "BlindChoice(3 pairs, 0 answered)"
     scene = blind._ballot.shown[0][0]
-    alt, picture = re.fullmatch(
-        r'<img alt="([^"]*)".* src="data:image/\w+;base64,([^"]*)">', data["text/html"]
-    ).groups()
-    assert alt == f"Pair 1 of 3: two pictures of {scene}. Which looks more like a photograph?"
-    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
-        assert image.size == blind.still().size
+    assert kept.alt == f"Pair 1 of 3: two pictures of {scene}. Which looks more like a photograph?"
+    assert kept.still.size == blind.still().size
     for _ in range(3):
         blind.choose(side_of(blind, "method-two"))
     low, high = wilson_interval(3, 3)

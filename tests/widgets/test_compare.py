@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-import base64
 import io
 
 import numpy as np
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
 import sr_course.widgets.compare as compare
 from sr_course.errors import ImageError
 from sr_course.widgets import CompareSlider
+from tests.widgets.notebook import kept_by_notebook
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)
 ROW = 50  # below the labels, in a still at least 60 pixels high
@@ -103,14 +102,11 @@ def test_labels_are_written_into_the_still():
 
 def test_notebook_gets_the_live_view_a_still_and_a_line_of_text():
     slider = CompareSlider({"bicubic": plain(RED), "truth": plain(BLUE)}, scene="a butterfly's wing")
-    data, _ = InteractiveShell.instance().display_formatter.format(slider)
-    assert data["text/plain"] == "CompareSlider(bicubic | truth, 640x64, position 50)"
-    assert "application/vnd.jupyter.widget-view+json" in data
+    kept = kept_by_notebook(slider)
+    assert kept.text == "CompareSlider(bicubic | truth, 640x64, position 50)"
     alt = "a butterfly&#x27;s wing: bicubic on the left and truth on the right of a divider at 50 percent of the width."
-    before, picture = data["text/html"].split(";base64,")
-    assert before.startswith(f'<img alt="{alt}" width="640" src="data:image/')
-    with Image.open(io.BytesIO(base64.b64decode(picture.removesuffix('">')))) as image:
-        assert image.size == (640, 64)
+    assert kept.html.startswith(f'<img alt="{alt}" width="640" src="data:image/')
+    assert kept.still.size == (640, 64)
 
 
 def test_text_follows_the_state():

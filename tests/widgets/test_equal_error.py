@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 from scipy.stats import kendalltau
 
@@ -16,6 +15,7 @@ from sr_course.lessons.distortions import DISTORTIONS, UnreachableError, to_mse
 from sr_course.metrics import RGB, perceptual_distance, ssim
 from sr_course.widgets import EqualError
 from sr_course.widgets.equal_error import METRICS, kendall_tau
+from tests.widgets.notebook import kept_by_notebook
 
 NAMES = ("noise", "blur", "contrast", "brightness", "shift")
 
@@ -223,9 +223,9 @@ def test_messages_stay_small(picture):
 
 
 def test_notebook_gets_the_live_view_a_still_and_a_line_of_text(equal):
-    data, _ = InteractiveShell.instance().display_formatter.format(equal)
-    assert data["text/plain"] == "EqualError(5 pictures, MSE 0.002, order A B C D E)"
-    assert 'alt="a chameleon: a picture and 5 distortions of it' in data["text/html"]
+    kept = kept_by_notebook(equal)
+    assert kept.text == "EqualError(5 pictures, MSE 0.002, order A B C D E)"
+    assert kept.alt.startswith("a chameleon: a picture and 5 distortions of it")
     before = np.asarray(equal.still())
     equal.reveal()
     assert equal.summary().startswith(f"EqualError(MSE 0.002, sorted {', '.join(equal.names)}; agreement: MSE none")

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import base64
-import html
 import io
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.torch
-from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
 import sr_course.widgets.gan_dashboard as dashboard_module
@@ -19,6 +15,7 @@ from sr_course.errors import ModelError
 from sr_course.training.history import Curve, read_history
 from sr_course.widgets import Case, GanDashboard
 from tests.widgets.gan_runs import ALARM, HEALTHY, NO_DETACH, STEPS, STRONG, cases, make_runs, signs, write_log
+from tests.widgets.notebook import kept_by_notebook
 
 PANELS = [
     "Generator's loss",
@@ -354,7 +351,7 @@ def test_pictures_that_not_all_runs_have_are_left_out_and_it_is_said(shared):
 def test_notebook_gets_the_live_view_a_still_and_a_line_of_text(shared):
     dashboard = GanDashboard(shared, step=10, sample=1, scene=("noise", "more noise"))
     dashboard.run = place_of(dashboard, NO_DETACH)
-    data, _ = InteractiveShell.instance().display_formatter.format(dashboard)
+    kept = kept_by_notebook(dashboard)
     shown = read_history(shared[2].history.folder).psnr(10)[1]
     bicubic = dashboard._runs[0]["samples"][1]["start"]
     letter = "ABC"[dashboard.run]
@@ -363,16 +360,12 @@ def test_notebook_gets_the_live_view_a_still_and_a_line_of_text(shared):
         "mean logit real 2.75, fake -2.75, accuracy 0.75, pull 0.875, detail 0.70, "
         "likeness of details 0.050, checkerboard 0.025, colour shift 0.75"
     )
-    assert data["text/plain"] == (
+    assert kept.text == (
         f"GanDashboard(3 runs, run {letter}, step 10, snapshot 3 of 4, sample 2 of 2 {shown:.2f} dB, "
         f"bicubic {bicubic}, {readings}; named rightly 0 of 3)"
     )
-    assert "application/vnd.jupyter.widget-view+json" in data
-    tag = re.fullmatch(r'<img alt="([^"]*)".* src="data:image/\w+;base64,([^"]*)">', data["text/html"])
-    alt, picture = tag.groups()
-    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
-        assert image.size == dashboard.still().size
-    assert html.unescape(alt) == (
+    assert kept.still.size == dashboard.still().size
+    assert kept.alt == (
         f"Run {letter} of 3 after 10 steps of adversarial training. Three pictures of more noise: bicubic ({bicubic}), "
         f"the network ({shown:.2f} dB), the truth. Below: curves up to that step: {readings}."
     )

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import base64
-import io
 import json
-import re
 import threading
 
 import numpy as np
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-from PIL import Image
 
 from sr_course.lessons.toy_gan import ToyGan
 from sr_course.widgets import GanStepper
+from tests.widgets.notebook import kept_by_notebook
 
 VERMILION = (213, 94, 0)  # Okabe and Ito's
 
@@ -222,26 +218,21 @@ def test_two_threads_lose_no_step():
 def test_notebook_gets_the_live_view_a_still_and_a_line_of_text():
     stepper = GanStepper(data="one bump", generator="line", discriminator="line")
     stepper.step_discriminator()
-    data, _ = InteractiveShell.instance().display_formatter.format(stepper)
+    kept = kept_by_notebook(stepper)
     # By hand: w is 0.1 times 1.75; the pull is w (1 - D(x)), D(x) the logistic function of w x.
     gan = stepper.gan
     assert gan.weights[1] == pytest.approx(0.175)
     pull = 0.175 * (1 - 1 / (1 + np.exp(-0.175 * gan.samples))).mean()
     losses = f"losses {gan.discriminator_loss():.2f} and {gan.generator_loss():.2f}"
-    assert data["text/plain"] == (
+    assert kept.text == (
         "GanStepper(one bump, generator line, discriminator line, non-saturating, learning rate 0.1, 1 discriminator "
         "step a round; after 1 discriminator, 0 generator: samples mean -2.00, spread 0.50, 100 of 100 below 0; "
         f"{losses}, pull {pull:.3f})"
     )
-    assert "application/vnd.jupyter.widget-view+json" in data
-    alt, picture = re.fullmatch(
-        r'<img alt="([^"]*)".* src="data:image/\w+;base64,([^"]*)">', data["text/html"]
-    ).groups()
-    assert "one bump" in alt
-    assert f"generator&#x27;s loss {gan.generator_loss():.3f}" in alt
-    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
-        assert image.size == stepper.still().size
-    assert len(data["text/html"]) < 120_000
+    assert "one bump" in kept.alt
+    assert f"generator's loss {gan.generator_loss():.3f}" in kept.alt
+    assert kept.still.size == stepper.still().size
+    assert len(kept.html) < 120_000
 
 
 def test_still_shows_the_state():

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import base64
-import html
 import io
 import re
 
 import numpy as np
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
 import sr_course.widgets.interpolation_slider as module
@@ -16,6 +13,7 @@ from sr_course.errors import ModelError
 from sr_course.metrics import MATLAB_Y, psnr
 from sr_course.widgets import InterpolationSlider
 from tests.widgets.blends import QUICK, blended_by_hand, levels, mean_error, networks, sample
+from tests.widgets.notebook import kept_by_notebook
 
 PICTURE = sample(0)
 
@@ -162,17 +160,12 @@ def test_networks_and_picture_are_left_as_they_were():
 
 def test_notebook_gets_the_live_view_a_still_and_a_line_of_text():
     widget = make(scene="noise", index=2)
-    data, _ = InteractiveShell.instance().display_formatter.format(widget)
+    kept = kept_by_notebook(widget)
     weights, pictures = (way["says"][2] for way in widget._ways)
     told = f"weights blended {weights}, pictures blended {pictures}"
-    assert data["text/plain"] == f"InterpolationSlider(soft to sharp, alpha 0.20, position 3 of 11: {told})"
-    assert "application/vnd.jupyter.widget-view+json" in data
-    alt, picture = re.fullmatch(
-        r'<img alt="([^"]*)".* src="data:image/\w+;base64,([^"]*)">', data["text/html"]
-    ).groups()
-    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
-        assert image.size == widget.still().size
-    assert html.unescape(alt) == (
+    assert kept.text == f"InterpolationSlider(soft to sharp, alpha 0.20, position 3 of 11: {told})"
+    assert kept.still.size == widget.still().size
+    assert kept.alt == (
         f"Three pictures of noise between soft and sharp at a share of 0.20 of the second: {told}, and the truth. "
         "Below: both figures over the share."
     )

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
 import sr_course.widgets.loss_lab as loss_lab
@@ -23,6 +22,7 @@ from sr_course.metrics import RGB, perceptual_distance, psnr
 from sr_course.resample import imresize
 from sr_course.widgets import LossLab
 from sr_course.widgets.loss_lab import LOSSES, gradient_image
+from tests.widgets.notebook import kept_by_notebook
 
 SIDE = 32
 
@@ -264,10 +264,10 @@ def test_unusable_pictures_are_refused_with_a_sentence(picture, options, said):
 
 
 def test_notebook_gets_the_live_view_a_still_and_a_line_of_text(lab):
-    data, _ = InteractiveShell.instance().display_formatter.format(lab)
-    assert data["text/plain"].startswith("LossLab(blur 0.20, MSE ")
-    assert "VGG distance, five layers" in data["text/plain"]
-    assert 'alt="a chameleon: a photograph, the same with blur' in data["text/html"]
+    kept = kept_by_notebook(lab)
+    assert kept.text.startswith("LossLab(blur 0.20, MSE ")
+    assert "VGG distance, five layers" in kept.text
+    assert kept.alt.startswith("a chameleon: a photograph, the same with blur")
     json.dumps([lab._state, lab._options, lab._moments])
     before = np.asarray(lab.still())
     lab.descend()

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import base64
-import html
 import io
 import math
 import re
@@ -10,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
 import sr_course.widgets.perception_distortion as module
@@ -20,6 +17,7 @@ from sr_course.metrics import MATLAB_Y, perceptual_distance, psnr
 from sr_course.widgets import PerceptionDistortion, PlanePoint, measure_methods
 from sr_course.widgets.perception_distortion import NIQE_DISTANCE, VGG_DISTANCE, rmse
 from tests.widgets.blends import QUICK, blended_by_hand, levels, mean_error, networks, points, sample
+from tests.widgets.notebook import kept_by_notebook
 
 CROPS = [sample(0), sample(1)]
 
@@ -354,20 +352,15 @@ def test_pictures_together_are_bounded(monkeypatch):
 
 def test_notebook_gets_the_live_view_a_still_and_a_line_of_text():
     widget = make(scene=("noise", "more noise"), crop=1)
-    data, _ = InteractiveShell.instance().display_formatter.format(widget)
+    kept = kept_by_notebook(widget)
     says = widget._points[0]["crops"][1]["says"]
     means = (
         "one 26.00 dB, mean error 0.5000; two 24.00 dB, mean error 0.2500; wide 25.00 dB, mean error 0.4000; "
         "grey 20.00 dB, mean error 0.7500"
     )
-    assert data["text/plain"] == f"PerceptionDistortion(one on crop 2 of 2 {says}; means: {means})"
-    assert "application/vnd.jupyter.widget-view+json" in data
-    alt, picture = re.fullmatch(
-        r'<img alt="([^"]*)".* src="data:image/\w+;base64,([^"]*)">', data["text/html"]
-    ).groups()
-    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
-        assert image.size == widget.still().size
-    assert html.unescape(alt) == (
+    assert kept.text == f"PerceptionDistortion(one on crop 2 of 2 {says}; means: {means})"
+    assert kept.still.size == widget.still().size
+    assert kept.alt == (
         f"A plane of root mean square error and mean error, means over pictures: {means}. Beside it two pictures of "
         f"more noise: one ({says}) and the truth."
     )

@@ -7,7 +7,6 @@ import time
 import numpy as np
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 
 import sr_course.widgets.resample_bench as resample_bench
 from sr_course.errors import ImageError
@@ -22,6 +21,7 @@ from sr_course.widgets.resample_bench import (
     spectrum,
     zone_plate,
 )
+from tests.widgets.notebook import kept_by_notebook
 
 
 def wave(cycles: int, side: int = 48, mean: float = 0.5) -> torch.Tensor:
@@ -202,15 +202,13 @@ def test_effect_is_seen_within_a_tenth_of_a_second(bench):
 
 def test_notebook_gets_the_live_view_a_still_and_the_numbers():
     bench = ResampleBench(wave(36, mean=0.52), Setting(scale=1 / 2, kernel="bilinear"), scene="fine stripes")
-    data, _ = InteractiveShell.instance().display_formatter.format(bench)
+    kept = kept_by_notebook(bench)
     # 0.056 of the wave gets through, see above: 0.31 % of its energy. An ideal filter would give grey: 0.52 is level
     # 132.6, the wave swings by 0.4 * 0.056 * 0.707 * 255 = 4.0 levels about it, and in whole levels the error is 4.
     numbers = f"PSNR {20 * math.log10(255 / 4):.2f} dB, aliasing 0.3 %"
-    assert data["text/plain"] == f"ResampleBench(picture, shrink by 2, bilinear, antialias, {numbers})"
-    assert "application/vnd.jupyter.widget-view+json" in data
-    alt = data["text/html"].removeprefix('<img alt="').split('"')[0]
-    assert alt.startswith("picture, shrink by 2, bilinear, antialias (fine stripes): source, result, error")
-    assert "above the new limit: 100.0 % of the variance" in alt
+    assert kept.text == f"ResampleBench(picture, shrink by 2, bilinear, antialias, {numbers})"
+    assert kept.alt.startswith("picture, shrink by 2, bilinear, antialias (fine stripes): source, result, error")
+    assert "above the new limit: 100.0 % of the variance" in kept.alt
 
 
 def test_still_holds_the_pictures_that_are_shown(bench):

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import base64
 import io
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +10,6 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image, ImageFilter
 
 import sr_course.widgets.scrubber as scrubber_module
@@ -21,6 +18,7 @@ from sr_course.training.history import read_history
 from sr_course.training.loop import train
 from sr_course.training.recipes import recipe
 from sr_course.widgets import TrainingScrubber
+from tests.widgets.notebook import kept_by_notebook
 
 STEPS = (0, 5, 10, 20)
 
@@ -197,22 +195,17 @@ def test_what_does_not_exist_is_refused(trained, settings, said):
 
 def test_notebook_gets_the_live_view_a_still_and_a_line_of_text(trained):
     scrubber = TrainingScrubber(trained, index=2, sample=1, scene=("noise", "more noise"))
-    data, _ = InteractiveShell.instance().display_formatter.format(scrubber)
+    kept = kept_by_notebook(scrubber)
     history = read_history(trained)
     shown, loss, db = history.psnr(10)[1], history.terms["mse"].values[1], history.validation.values[0]
     bicubic = scrubber._samples[1]["bicubic"]
-    assert data["text/plain"] == (
+    assert kept.text == (
         f"TrainingScrubber(srcnn x4, step 10, snapshot 3 of 4, sample 2 of 2 {shown:.2f} dB, bicubic {bicubic}, "
         f"loss {loss:.3g}, validation {db:.2f} dB)"
     )
-    assert "application/vnd.jupyter.widget-view+json" in data
-    picture, alt = re.fullmatch(r'<img alt="([^"]*)".* src="data:image/\w+;base64,([^"]*)">', data["text/html"]).group(
-        2, 1
-    )
-    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
-        assert image.size == scrubber.still().size
-    assert alt.startswith("Training of srcnn x4 after 10 steps. Three pictures of more noise: bicubic (")
-    assert f"the network ({shown:.2f} dB), the truth. Below: first layer: 8 filters 5x5, and curves" in alt
+    assert kept.still.size == scrubber.still().size
+    assert kept.alt.startswith("Training of srcnn x4 after 10 steps. Three pictures of more noise: bicubic (")
+    assert f"the network ({shown:.2f} dB), the truth. Below: first layer: 8 filters 5x5, and curves" in kept.alt
 
 
 def test_still_shows_the_state(trained):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import io
-import re
 import threading
 import time
 
 import numpy as np
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 from torch import nn
 
@@ -20,6 +17,7 @@ from sr_course.errors import CourseError, ImageError, ModelError
 from sr_course.models.interpolation import Interpolation
 from sr_course.widgets import UpscaleMyPhoto, upscale_my_photo
 from sr_course.widgets.upscale_my_photo import PART, PIECE, Job
+from tests.widgets.notebook import kept_by_notebook
 
 
 class Slow(nn.Module):
@@ -96,16 +94,12 @@ def test_without_a_picture_a_photograph_of_the_course_is_enlarged(example):
 
 
 def test_notebook_gets_the_live_view_a_still_and_a_line_of_text(example):
-    data, _ = InteractiveShell.instance().display_formatter.format(example)
-    assert data["text/plain"] == repr(example)
-    assert "application/vnd.jupyter.widget-view+json" in data
-    found = re.fullmatch(r'<img alt="([^"]*)".* src="data:image/\w+;base64,([^"]*)">', data["text/html"])
-    alt, picture = found.groups()
-    assert alt.startswith("A part of this photograph: Head of a red panda")
-    assert "bicubic on the left and srresnet-s on the right" in alt
-    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
-        assert image.size == (480, 360)
-        pixels = np.asarray(image.convert("RGB")).astype(int)
+    kept = kept_by_notebook(example)
+    assert kept.text == repr(example)
+    assert kept.alt.startswith("A part of this photograph: Head of a red panda")
+    assert "bicubic on the left and srresnet-s on the right" in kept.alt
+    assert kept.still.size == (480, 360)
+    pixels = np.asarray(kept.still).astype(int)
     result = np.asarray(example.results["srresnet-s"]).astype(int)
     assert np.abs(pixels[40:, 250:] - result[40:, 250:]).mean() < 4  # the right half, below the labels
 
