@@ -96,3 +96,9 @@ def cases(runs: dict[str, Path]) -> list[Case]:
         Case(histories[STRONG], "discriminator too strong", "The logits part at once.", "the accuracy at step 5."),
         Case(histories[NO_DETACH], "missing detach", "The loss of the discriminator tells it."),
     ]
+
+
+def stored(run: Path, step: int, sample: int) -> np.ndarray:
+    """A picture of a snapshot, as the file holds it."""
+    tensors = safetensors.torch.load_file(run / "snapshots" / f"step-{step:08d}.safetensors")
+    return tensors[f"sr.{sample}"].permute(1, 2, 0).numpy()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import re
 import shutil
 from dataclasses import replace
@@ -10,15 +9,16 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from PIL import Image
 
 import sr_course.widgets.ablation_matrix as module
 from sr_course.errors import ModelError
 from sr_course.training.history import Curve, read_history
 from sr_course.widgets import Ablation, AblationMatrix, Metric
+from tests.sentences import sentence
 from tests.widgets.blends import QUICK, mean_error
-from tests.widgets.gan_runs import HEALTHY, NO_DETACH, STEPS, STRONG, make_runs, write_log
+from tests.widgets.gan_runs import HEALTHY, NO_DETACH, STEPS, STRONG, make_runs, stored, write_log
 from tests.widgets.notebook import kept_by_notebook
+from tests.widgets.sprites import sent_cell
 
 PSNR = {HEALTHY: 25.0, STRONG: 24.5, NO_DETACH: 25.004}  # of the last validation, dB
 SWITCHES = ("no batch norm", "relativistic", "L1 term")
@@ -47,25 +47,6 @@ def runs(folders) -> list[Ablation]:
 
 def make(runs: list[Ablation], **options) -> AblationMatrix:
     return AblationMatrix(runs, **{"switches": SWITCHES, "distance": QUICK, **options})
-
-
-def sentence(error: pytest.ExceptionInfo[Exception]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    assert text.endswith(".")
-    return text
-
-
-def stored(run: Path, step: int, sample: int) -> np.ndarray:
-    tensors = safetensors.torch.load_file(run / "snapshots" / f"step-{step:08d}.safetensors")
-    return tensors[f"sr.{sample}"].permute(1, 2, 0).numpy()
-
-
-def sent_cell(widget: AblationMatrix, cell: int) -> np.ndarray:
-    """What the browser cuts out of the sprite."""
-    with Image.open(io.BytesIO(widget._sprite)) as image:
-        left, top, width, height = widget._cells[cell]
-        return np.asarray(image)[top : top + height, left : left + width]
 
 
 def error_at_the_end(run: Path) -> float:

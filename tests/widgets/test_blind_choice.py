@@ -20,6 +20,7 @@ import sr_course.widgets.blind_choice as blind_choice
 from sr_course.errors import DataError, ImageError
 from sr_course.widgets import BlindChoice, Pair, read_choices, wilson_interval
 from sr_course.widgets.blind_choice import Ballot, Choice, default_file, save_choices, tally
+from tests.sentences import sentence
 from tests.widgets.notebook import kept_by_notebook
 
 COLOURS = {"method-one": (200, 30, 30), "method-two": (30, 160, 60), "truth": (20, 60, 220)}
@@ -46,13 +47,6 @@ def side_of(blind: BlindChoice, method: str) -> str:
             if image.getpixel((0, 0)) == COLOURS[method]:
                 return side
     raise AssertionError(method)
-
-
-def sentence(error: pytest.ExceptionInfo[Exception]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    assert text.endswith(".")
-    return text
 
 
 # --- Wilson's interval and the rates

@@ -10,6 +10,7 @@ from PIL import Image
 import sr_course.widgets.compare as compare
 from sr_course.errors import ImageError
 from sr_course.widgets import CompareSlider
+from tests.sentences import sentence
 from tests.widgets.notebook import kept_by_notebook
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)
@@ -22,13 +23,6 @@ def plain(colour: tuple[int, int, int], width: int = 640, height: int = 64) -> I
 
 def row(image: Image.Image, y: int = ROW) -> list[tuple[int, ...]]:
     return [tuple(pixel) for pixel in np.asarray(image)[y].tolist()]
-
-
-def sentence(error: pytest.ExceptionInfo[Exception]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    assert text.endswith((".", ")."))
-    return text
 
 
 # --- the still picture

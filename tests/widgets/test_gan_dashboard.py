@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.torch
-from PIL import Image
 
 import sr_course.widgets.gan_dashboard as dashboard_module
 from sr_course.errors import ModelError
 from sr_course.training.history import Curve, read_history
 from sr_course.widgets import Case, GanDashboard
-from tests.widgets.gan_runs import ALARM, HEALTHY, NO_DETACH, STEPS, STRONG, cases, make_runs, signs, write_log
+from tests.sentences import sentence
+from tests.widgets.gan_runs import ALARM, HEALTHY, NO_DETACH, STEPS, STRONG, cases, make_runs, signs, stored, write_log
 from tests.widgets.notebook import kept_by_notebook
+from tests.widgets.sprites import sent_cell
 
 PANELS = [
     "Generator's loss",
@@ -46,13 +46,6 @@ def own(runs, tmp_path) -> dict[str, Path]:
     return {name: Path(shutil.copytree(run, tmp_path / name)) for name, run in runs.items()}
 
 
-def sentence(error: pytest.ExceptionInfo[Exception]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    assert text.endswith(".")
-    return text
-
-
 def place_of(dashboard: GanDashboard, name: str) -> int:
     """Which run, from 0, is the one of this true name."""
     return list(dashboard.letters.values()).index(name)
@@ -62,18 +55,6 @@ def sent(dashboard: GanDashboard, name: str) -> dict:
     """What the browser was told of a run."""
     (found,) = [one for one in dashboard._runs if one["name"] == name]
     return found
-
-
-def sent_cell(dashboard: GanDashboard, cell: int) -> np.ndarray:
-    """What the browser cuts out of the sprite."""
-    with Image.open(io.BytesIO(dashboard._sprite)) as image:
-        left, top, width, height = dashboard._cells[cell]
-        return np.asarray(image)[top : top + height, left : left + width]
-
-
-def stored(run: Path, step: int, sample: int) -> np.ndarray:
-    tensors = safetensors.torch.load_file(run / "snapshots" / f"step-{step:08d}.safetensors")
-    return tensors[f"sr.{sample}"].permute(1, 2, 0).numpy()
 
 
 # --- what travels to the browser

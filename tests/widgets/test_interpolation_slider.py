@@ -1,40 +1,26 @@
 from __future__ import annotations
 
-import io
 import re
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import sr_course.widgets.interpolation_slider as module
 from sr_course.errors import ModelError
 from sr_course.metrics import MATLAB_Y, psnr
 from sr_course.widgets import InterpolationSlider
+from tests.sentences import sentence
 from tests.widgets.blends import QUICK, blended_by_hand, levels, mean_error, networks, sample
 from tests.widgets.notebook import kept_by_notebook
+from tests.widgets.sprites import sent_cell
 
 PICTURE = sample(0)
-
-
-def sentence(error: pytest.ExceptionInfo[Exception]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    assert text.endswith(".")
-    return text
 
 
 def make(alphas: int = 11, **options) -> InterpolationSlider:
     first, second, _ = networks()
     return InterpolationSlider(first, second, PICTURE, alphas, distance=QUICK, names=("soft", "sharp"), **options)
-
-
-def sent_cell(widget: InterpolationSlider, cell: int) -> np.ndarray:
-    """What the browser cuts out of the sprite."""
-    with Image.open(io.BytesIO(widget._sprite)) as image:
-        left, top, width, height = widget._cells[cell]
-        return np.asarray(image)[top : top + height, left : left + width]
 
 
 def ends() -> list[np.ndarray]:

@@ -16,28 +16,16 @@ from sr_course.images import from_pil, to_pil
 from sr_course.metrics import MATLAB_Y, perceptual_distance, psnr
 from sr_course.widgets import PerceptionDistortion, PlanePoint, measure_methods
 from sr_course.widgets.perception_distortion import NIQE_DISTANCE, VGG_DISTANCE, rmse
+from tests.sentences import sentence
 from tests.widgets.blends import QUICK, blended_by_hand, levels, mean_error, networks, points, sample
 from tests.widgets.notebook import kept_by_notebook
+from tests.widgets.sprites import sent_cell
 
 CROPS = [sample(0), sample(1)]
 
 
-def sentence(error: pytest.ExceptionInfo[Exception]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    assert text.endswith(".")
-    return text
-
-
 def make(**options) -> PerceptionDistortion:
     return PerceptionDistortion(points(), CROPS, distance=QUICK, **options)
-
-
-def sent_cell(widget: PerceptionDistortion, cell: int) -> np.ndarray:
-    """What the browser cuts out of the sprite."""
-    with Image.open(io.BytesIO(widget._sprite)) as image:
-        left, top, width, height = widget._cells[cell]
-        return np.asarray(image)[top : top + height, left : left + width]
 
 
 def live_picture(widget: PerceptionDistortion) -> np.ndarray:

@@ -18,6 +18,7 @@ from sr_course.training.history import read_history
 from sr_course.training.loop import train
 from sr_course.training.recipes import recipe
 from sr_course.widgets import TrainingScrubber
+from tests.sentences import sentence
 from tests.widgets.notebook import kept_by_notebook
 
 STEPS = (0, 5, 10, 20)
@@ -45,13 +46,6 @@ def trained(tmp_path_factory) -> Path:
 def run(trained, tmp_path) -> Path:
     """A copy that a test may damage."""
     return Path(shutil.copytree(trained, tmp_path / "run"))
-
-
-def sentence(error: pytest.ExceptionInfo[Exception]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    assert text.endswith(".")
-    return text
 
 
 def rewrite(run: Path, step: int, change: Callable[[dict[str, torch.Tensor]], object]) -> None:

@@ -17,6 +17,7 @@ from sr_course.errors import CourseError, ImageError, ModelError
 from sr_course.models.interpolation import Interpolation
 from sr_course.widgets import UpscaleMyPhoto, upscale_my_photo
 from sr_course.widgets.upscale_my_photo import PART, PIECE, Job
+from tests.sentences import sentence
 from tests.widgets.notebook import kept_by_notebook
 
 
@@ -67,12 +68,6 @@ def upload(widget: UpscaleMyPhoto, content: bytes, name: str = "mine.png", piece
         part = content[expected["got"] : expected["got"] + piece]
         widget._hear(None, {"do": "piece", "id": "a", "offset": expected["got"]}, [memoryview(part)])
     return got
-
-
-def sentence(text: str) -> str:
-    assert "\n" not in text
-    assert text.endswith((".", ")."))
-    return text
 
 
 # --- the example, and what a notebook keeps of it
@@ -432,7 +427,7 @@ def test_without_its_weights_the_example_is_shown_by_bicubic(monkeypatch):
 def test_unknown_networks(method):
     with pytest.raises(ModelError, match=r"choose from .*srgan") as caught:
         UpscaleMyPhoto(method=method)
-    sentence(str(caught.value))
+    sentence(caught)
 
 
 @pytest.mark.parametrize(("picture", "says"), [
@@ -441,7 +436,7 @@ def test_unknown_networks(method):
 def test_unusable_pictures_from_python(picture, says):
     with pytest.raises(CourseError, match=says) as caught:
         UpscaleMyPhoto(picture)
-    sentence(str(caught.value))
+    sentence(caught)
 
 
 def test_bicubic_is_the_courses_own(slow):
