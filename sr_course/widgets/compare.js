@@ -1,10 +1,9 @@
 // Two or more versions of one picture, under a movable divider or side by side. It needs no kernel.
 
 const MOST_ZOOM = 32;
-const PYTHON_DELAY = 150; // ms of rest before Python is told
 const GRAB = { mouse: 10, pen: 16, touch: 24 }; // px beside the divider that still take hold of it
-const STATE = ["left", "right", "position", "zoom", "center", "side_by_side"];
-const HELP = [
+const COMPARE_STATE = ["left", "right", "position", "zoom", "center", "side_by_side"];
+const COMPARE_KEYS = [
   ["← →", "move the divider (Page: by 10, Home, End)"],
   ["+ −", "zoom; the wheel does it once you have clicked the picture"],
   ["Shift + arrows", "move the picture; or drag it"],
@@ -14,15 +13,7 @@ const HELP = [
   ["S", "side by side"],
 ];
 
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const round = (value, unit) => Math.round(value / unit) * unit;
-
-function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
 
 // The view never leaves the picture.
 function inside(center, zoom) {
@@ -35,7 +26,7 @@ function visible({ zoom, center }) {
   return [x - 0.5 / zoom, y - 0.5 / zoom, 1 / zoom];
 }
 
-function paint(canvas, image, view, smooth) {
+function paintView(canvas, image, view, smooth) {
   const width = Math.round(canvas.clientWidth * window.devicePixelRatio);
   const height = Math.round(canvas.clientHeight * window.devicePixelRatio);
   if (width === 0 || height === 0) return; // not laid out yet; the resize observer calls again
@@ -54,15 +45,18 @@ function paint(canvas, image, view, smooth) {
 }
 
 function render({ model, el }) {
-  const listening = new AbortController();
-  const on = (target, type, listener, options = {}) =>
-    target.addEventListener(type, listener, { ...options, signal: listening.signal });
+  const listening = makeListening();
+  const { on } = listening;
+  const drawing = makeDrawing(on, draw);
+  const { redraw } = drawing;
   const labels = model.get("_labels");
   const [width, height] = model.get("_size");
-  const state = Object.fromEntries(STATE.map((key) => [key, model.get(key)]));
-  const images = [];
-  let frame = 0;
-  let pending = 0;
+  const following = makeState(model, COMPARE_STATE, redraw, (now) => {
+    now.position = round(now.position, 0.1);
+    now.zoom = round(now.zoom, 0.01);
+    now.center = inside(now.center, now.zoom).map((value) => round(value, 0.0001));
+  });
+  const { state, change } = following;
 
   // --- what is on the page
 
@@ -87,67 +81,32 @@ function render({ model, el }) {
   stage.style.setProperty("--sr-width-number", width);
   stage.style.setProperty("--sr-height-number", height);
 
-  const button = (text, label, action) => {
-    const node = element("button", { type: "button", title: label, "aria-label": label }, text);
-    on(node, "click", action);
-    return node;
-  };
   const readout = element("output", { class: "sr-compare-readout", "aria-live": "polite" });
-  const panes = button("Side by side", "Side by side (S)", () => change({ side_by_side: !state.side_by_side }));
-  const swapper = button("Swap", "Swap left and right (X)", () => swap());
+  const panes = makeButton(on, "Side by side", "Side by side (S)", () => change({ side_by_side: !state.side_by_side }));
+  const swapper = makeButton(on, "Swap", "Swap left and right (X)", () => swap());
   const bar = element(
     "div",
     { class: "sr-compare-bar" },
-    button("−", "Zoom out (−)", () => zoomAt(state.zoom / 2)),
+    makeButton(on, "−", "Zoom out (−)", () => zoomAt(state.zoom / 2)),
     readout,
-    button("+", "Zoom in (+)", () => zoomAt(state.zoom * 2)),
-    button("Fit", "The whole picture (0)", () => reset()),
+    makeButton(on, "+", "Zoom in (+)", () => zoomAt(state.zoom * 2)),
+    makeButton(on, "Fit", "The whole picture (0)", () => reset()),
     swapper,
     panes,
   );
   const choices = [["left", "Left"], ["right", "Right"]].map(([side, title]) => {
     const buttons = labels.map((label, index) => {
       const key = `${side === "right" ? "Shift+" : ""}${index + 1}`;
-      return button(label, `${label} on the ${side} (${key})`, () => choose(side, label));
+      return makeButton(on, label, `${label} on the ${side} (${key})`, () => choose(side, label));
     });
     const row = element("div", { class: "sr-compare-bar", role: "group", "aria-label": `${title} picture` }, element("span", {}, title), ...buttons);
     return { side, row, buttons };
   });
-  const keys = HELP.map(([key, does]) => element("li", {}, element("kbd", {}, key), ` ${does}`));
-  const help = element("details", {}, element("summary", {}, "Keys"), element("ul", {}, ...keys));
-  const note = element("p", { class: "sr-compare-note" }, model.get("_note"));
-  const root = element("div", { class: "sr-compare", role: "group" }, stage, bar, ...choices.map((one) => one.row), help, note);
-  note.hidden = !model.get("_note");
+  const { note, say } = makeNote(model.get("_note"), { class: "sr-compare-note" });
+  const root = element("div", { class: "sr-compare", role: "group" }, stage, bar, ...choices.map((one) => one.row), makeHelp(COMPARE_KEYS), note);
   el.append(root);
 
-  // --- state: changed here at once, told to Python after a rest
-
-  function change(changes) {
-    Object.assign(state, changes);
-    redraw();
-    clearTimeout(pending);
-    pending = setTimeout(tellPython, PYTHON_DELAY);
-  }
-
-  function tellPython() {
-    pending = 0;
-    state.position = round(state.position, 0.1);
-    state.zoom = round(state.zoom, 0.01);
-    state.center = inside(state.center, state.zoom).map((value) => round(value, 0.0001));
-    const now = { ...state }; // setting one trait calls the listeners below
-    for (const key of STATE) model.set(key, now[key]);
-    model.save_changes();
-  }
-
-  const followers = STATE.map((key) => [
-    `change:${key}`,
-    () => {
-      if (pending) return; // the hand on the mouse is newer than what Python says
-      state[key] = model.get(key);
-      redraw();
-    },
-  ]);
-  for (const [event, follow] of followers) model.on(event, follow);
+  // --- what can be done
 
   const moveTo = (position) => change({ position: clamp(position, 0, 100) });
   const swap = () => change({ left: state.right, right: state.left });
@@ -171,12 +130,7 @@ function render({ model, el }) {
 
   // --- drawing
 
-  function redraw() {
-    if (!frame) frame = requestAnimationFrame(draw);
-  }
-
   function draw() {
-    frame = 0;
     const focused = root.getRootNode().activeElement;
     drawPictures();
     drawControls();
@@ -202,7 +156,7 @@ function render({ model, el }) {
       layer.style.clipPath = "";
       if (!abreast && left !== right && label === left) layer.style.clipPath = `inset(0 ${100 - position}% 0 0)`;
       if (!abreast && left !== right && label === right) layer.style.clipPath = `inset(0 0 0 ${position}%)`;
-      if (images[index] && !layer.hidden) paint(layer.firstChild, images[index], state, model.get("_smooth"));
+      if (images[index] && !layer.hidden) paintView(layer.firstChild, images[index], state, model.get("_smooth"));
     });
     divider.style.left = `${position}%`;
     divider.style.setProperty("--sr-position", position);
@@ -223,7 +177,7 @@ function render({ model, el }) {
     swapper.hidden = abreast;
     for (const { side, row, buttons } of choices) {
       row.hidden = abreast || labels.length < 3;
-      buttons.forEach((node, index) => node.setAttribute("aria-pressed", String(labels[index] === state[side])));
+      press(buttons, labels.indexOf(state[side]));
     }
   }
 
@@ -287,8 +241,8 @@ function render({ model, el }) {
 
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-  function press({ key, code, shiftKey }) {
-    const digit = /^(?:Digit|Numpad)([1-9])$/.exec(code)?.[1];
+  function takes({ key, code, shiftKey }) {
+    const digit = digitOf(code);
     const arrow = ARROWS[key];
     if (arrow && (shiftKey || state.side_by_side)) pan(0.1 * arrow[0], 0.1 * arrow[1]);
     else if (arrow) moveTo(state.position + arrow[0] - arrow[1]); // up increases, as in every slider
@@ -304,52 +258,15 @@ function render({ model, el }) {
     return true;
   }
 
-  // JupyterLab listens on the document before the widget does, and there X cuts the cell and 0 0 restarts the kernel.
-  // So the window is asked first: a plain letter or digit typed here goes no further, nor does Enter on a button.
-  on(
-    window,
-    "keydown",
-    (event) => {
-      if (!event.composedPath().includes(root) || event.ctrlKey || event.metaKey || event.altKey) return;
-      const used = press(event);
-      if (used) event.preventDefault();
-      if (used || event.key.length === 1 || (event.key === "Enter" && !event.shiftKey)) event.stopPropagation();
-    },
-    { capture: true },
-  );
+  listenToKeys(on, root, takes);
 
   // --- start and end
 
-  const resized = new ResizeObserver(redraw);
-  resized.observe(stage);
-  on(window, "resize", redraw); // also tells of another pixel ratio
-  let closed = false;
-  model.get("_pictures").forEach(async (bytes, index) => {
-    try {
-      const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
-      if (closed) return image.close();
-      images[index] = image;
-      redraw();
-    } catch (error) {
-      note.hidden = false;
-      note.textContent = `The picture ${labels[index]} cannot be shown: ${error.message}`;
-    }
-  });
-  draw();
+  const loaded = loadSheets(model.get("_pictures"), redraw, say);
+  const images = loaded.sheets;
+  drawing.begin(root);
 
-  return () => {
-    closed = true;
-    if (pending) {
-      clearTimeout(pending);
-      tellPython();
-    }
-    cancelAnimationFrame(frame);
-    listening.abort();
-    resized.disconnect();
-    for (const [event, follow] of followers) model.off(event, follow);
-    for (const image of images) image?.close(); // their memory is not the garbage collector's
-    root.remove();
-  };
+  return makeEnd(root, following, drawing, listening, loaded);
 }
 
 export default { render };

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from sr_course.errors import ImageError
 from sr_course.images import from_pil, to_pil
+from sr_course.widgets.frame import front_end
 from sr_course.widgets.still import LABEL_HEIGHT, Still, label_width, quick_png, write_label
 
 BYTE_LIMIT = 48 * 2**20  # of all pictures together, as PNG; what a browser takes in about a second
@@ -50,8 +50,8 @@ class CompareSlider(Still, anywidget.AnyWidget):
         ValueError: a label, position, zoom or center that does not exist.
     """
 
-    _esm = Path(__file__).with_name("compare.js")
-    _css = Path(__file__).with_name("compare.css")
+    _esm = front_end("frame.js", "compare.js")
+    _css = front_end("compare.css")
 
     _moves_alone = traitlets.Bool(True).tag(sync=True)
     _pictures = traitlets.List(traitlets.Bytes()).tag(sync=True)

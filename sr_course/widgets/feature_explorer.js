@@ -1,6 +1,7 @@
 // Inside a network. Python runs it and lays out what is seen; here it is drawn, and what the hand chooses is sent back.
 
 const SLOW = 400; // ms without an answer before it is said that Python computes
+const PATIENCE = 60000; // ms before it is said that it does not answer: the pixels that count take long in a large network
 const EXPLORER_TOOLS = [
   ["kernels", "Kernels"],
   ["field", "Receptive field"],
@@ -18,14 +19,14 @@ const ENLARGED = 300; // px
 const THUMB = 62;
 
 function render({ model, el }) {
-  const { on, close: stopListening } = makeListening();
+  const listening = makeListening();
+  const { on, follow } = listening;
   const several = model.get("_names").length > 1;
   const rows = model.get("_tree");
   const folded = new Set();
   let focusRow = rows.findIndex(({ name }) => name === model.get("layer"));
   let focusCell = 0;
-  let waiting = false; // for an answer; what is chosen meanwhile is gathered in `queued`
-  let queued = null;
+  let queued = null; // what was chosen since a message is on its way
   let slow = 0; // the timer that says so
   const bitmaps = { _sheet: null, _panel_sheet: null };
   let generation = 0; // counts what Python has sent
@@ -68,7 +69,7 @@ function render({ model, el }) {
   const ablation = element("div", { class: "sr-bar" }, ranker, restore, fewestRow);
   const attributer = makeButton(on, "Find them", "Find the pixels that made this patch", () => send({ do: "attribute" }));
   const attribution = element("div", { class: "sr-bar" }, attributer);
-  const note = element("p", { class: "sr-note", role: "status" });
+  const { note, say } = makeNote("", { role: "status" });
   const player = makePlayer({
     on,
     count: () => Math.max(model.get("_steps").length, 1),
@@ -186,34 +187,30 @@ function render({ model, el }) {
   }
 
   function send(message) {
-    if (waiting) {
+    if (talk.isAsking()) {
       queued = { ...(queued ?? {}), ...message, set: { ...(queued?.set ?? {}), ...(message.set ?? {}) } };
       return;
     }
-    waiting = true;
     pending = { ...(message.set ?? {}) };
-    try {
-      model.send(message);
-    } catch {
-      waiting = false;
-    }
     clearTimeout(slow);
-    slow = setTimeout(() => {
-      note.hidden = false;
-      note.textContent = "Python is computing…";
-    }, SLOW);
+    slow = setTimeout(() => say("Python is computing…"), SLOW);
+    talk.send(message);
   }
 
-  let pending = {};
-  const pendingOr = (name) => queued?.set?.[name] ?? (waiting ? pending[name] : undefined) ?? model.get(name);
+  const talk = makeTalk(model, PATIENCE, (complaint) => {
+    clearTimeout(slow);
+    queued = null;
+    say(complaint);
+    redraw();
+  });
+
+  let pending = {}; // what the message on its way says
+  const pendingOr = (name) => queued?.set?.[name] ?? (talk.isAsking() ? pending[name] : undefined) ?? model.get(name);
 
   function answered() {
-    waiting = false;
-    pending = {};
+    talk.answered();
     clearTimeout(slow);
-    const problem = model.get("_problem");
-    note.hidden = !problem;
-    note.textContent = problem;
+    say(model.get("_problem"));
     if (queued) {
       const message = queued;
       queued = null;
@@ -234,8 +231,7 @@ function render({ model, el }) {
       try {
         return await createImageBitmap(new Blob([bytes], { type: "image/png" }));
       } catch (error) {
-        note.hidden = false;
-        note.textContent = `The pictures cannot be shown: ${error.message}`;
+        say(`The pictures cannot be shown: ${error.message}`);
         return null;
       }
     }));
@@ -252,7 +248,8 @@ function render({ model, el }) {
 
   // --- drawing
 
-  const { redraw, begin, close: stopDrawing } = makeDrawing(on, draw);
+  const drawing = makeDrawing(on, draw);
+  const { redraw } = drawing;
 
   function draw() {
     drawTree();
@@ -517,23 +514,17 @@ function render({ model, el }) {
   if (rows.length > 40) rows.forEach((row, at) => row.parts && row.depth === 2 && folded.add(at));
   for (let at = parentOf(focusRow); at > 0; at = parentOf(at)) folded.delete(at);
 
-  model.on("change:_drawn", unpack);
-  model.on("change:_answer", answered);
-  note.hidden = true;
-  begin(root);
+  follow(model, "change:_drawn", unpack);
+  follow(model, "change:_answer", answered);
+  drawing.begin(root);
   unpack();
 
-  return () => {
+  const forget = () => {
     clearTimeout(slow);
-    player.close();
     generation += 1;
-    model.off("change:_drawn", unpack);
-    model.off("change:_answer", answered);
     Object.values(bitmaps).forEach((one) => one?.close());
-    stopDrawing();
-    stopListening();
-    root.remove();
   };
+  return makeEnd(root, { close: forget }, talk, player, drawing, listening);
 }
 
 export default { render };

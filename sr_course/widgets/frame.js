@@ -1,4 +1,4 @@
-// What widgets that move through training runs share; each stands behind it in one file. It needs no kernel.
+// What the widgets share; each stands behind it in one file. It needs no kernel.
 
 const PYTHON_DELAY = 150; // ms of rest before Python is told
 const BEAT = 700; // ms that a snapshot is seen for while playing at speed 1
@@ -86,8 +86,8 @@ function makeHelp(rows) {
   return element("details", {}, element("summary", {}, "Keys"), element("ul", {}, ...keys));
 }
 
-// The state of a view: changed here at once, told to Python after a rest.
-function makeState(model, keys, redraw) {
+// The state of a view: changed here at once, told to Python after a rest; `round` may make it plainer before that.
+function makeState(model, keys, redraw, round = () => {}) {
   const state = Object.fromEntries(keys.map((key) => [key, model.get(key)]));
   let pending = 0;
 
@@ -100,6 +100,7 @@ function makeState(model, keys, redraw) {
 
   function tellPython() {
     pending = 0;
+    round(state);
     const now = { ...state }; // setting one trait calls the listeners below
     for (const key of keys) model.set(key, now[key]);
     model.save_changes();
@@ -370,7 +371,7 @@ function listenToKeys(on, root, takes) {
     "keydown",
     (event) => {
       if (!event.composedPath().includes(root) || event.ctrlKey || event.metaKey || event.altKey) return;
-      const used = takes({ key: event.key, code: event.code, target: event.composedPath()[0] });
+      const used = takes({ key: event.key, code: event.code, shiftKey: event.shiftKey, target: event.composedPath()[0] });
       if (used) event.preventDefault();
       const own = used || event.key.length === 1 || event.key in MOVES || (event.key === "Enter" && !event.shiftKey);
       if (own) event.stopPropagation();

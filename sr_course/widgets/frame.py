@@ -1,4 +1,4 @@
-"""What widgets that move through training runs share: in the browser `frame.js` and `frame.css`, in Python the rest."""
+"""What the widgets share: in the browser `frame.js` and `frame.css`, in Python the rest."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.browser.lab import ask_kernel, keep_screenshot, pixels, run_notebook, wait_until
+from tests.browser.lab import ask_kernel, assert_readable, dark_theme, keep_screenshot, pixels, run_notebook, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -171,6 +171,13 @@ def test_a_cell_that_runs_again_frees_what_it_made(page, lab):
     assert ask(page, "old() is None or not old()._views") == "True"
 
 
+def test_a_kernel_that_is_gone_is_told(page, lab):
+    root = show(page, lab)
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    root.get_by_role("button", name="Receptive field").click()
+    wait_until(page, lambda: "Python does not answer" in root.locator(".sr-note").first.inner_text(), "it says so")
+
+
 @pytest.mark.parametrize("width", [320, 768, 1200, 1920])
 def test_every_width_of_window(new_page, lab, width):
     page = new_page(width, 1000)
@@ -185,9 +192,7 @@ def test_every_width_of_window(new_page, lab, width):
 
 def test_dark_theme_is_readable(page, lab):
     root = show(page, lab, DEEP)
-    page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
-    page.wait_for_timeout(1000)
-    shot = pixels(root)
-    assert np.median(shot) < 60
-    assert (shot.min(axis=-1) > 180).any()
-    keep_screenshot(page, "feature-explorer-dark")
+    with dark_theme(page):
+        assert np.median(pixels(root)) < 60
+        assert_readable(root, "button:enabled:visible", "strong:visible", ".sr-fx-facts", "[role='treeitem']", ".sr-fx-words")
+        keep_screenshot(page, "feature-explorer-dark")

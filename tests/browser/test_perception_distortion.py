@@ -171,7 +171,7 @@ def test_points_and_prepared_blends_by_mouse_and_keyboard_without_a_kernel(new_p
     label(root, "soft").click()
     label(root, "third").click(modifiers=["Shift"])  # not prepared, and there is no Python
     wait_until(page, lambda: page.evaluate("window.sent.length") == 1, "Python is asked")
-    assert page.evaluate("window.sent[0]") == {"ends": [0, 2], "crop": 1, "alpha": 0.5}
+    assert page.evaluate("window.sent[0]").items() > {"ends": [0, 2], "crop": 1, "alpha": 0.5}.items()
     root.get_by_text("Python does not answer.").wait_for(timeout=60_000)
     page.evaluate("window.close_widget()")
     assert root.count() == 0
