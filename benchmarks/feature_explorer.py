@@ -8,7 +8,6 @@ machine that is busy otherwise the clock tells of the others too; with one threa
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from benchmarks.machine import described
 from sr_course import images, zoo
 from sr_course.data.shipped import photos
 from sr_course.resample import imresize
@@ -34,7 +34,7 @@ def main() -> None:
     large = next(one for one in photos("test") if min(images.size(one.path)) >= SIDE * SCALE)
     hr = images.centre_crop(images.read(large.path), SIDE * SCALE, SIDE * SCALE)
     lr = imresize(hr, 1 / SCALE).clamp(0, 1)
-    print(f"{platform.processor() or platform.machine()}, {arguments.threads} thread(s), torch {torch.__version__}")
+    print(described(arguments.threads))
     print(f"{'milliseconds, the best of ' + str(arguments.repeats):46}{'clock':>8}{'processor':>11}{'bar':>7}")
     opening(lr, hr, arguments.repeats)
     for name in ("srcnn", "srresnet-s"):

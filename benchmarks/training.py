@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import platform
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.machine import described, memory, peak_memory
 from sr_course.data.pairs import Batch, Pairs
 from sr_course.data.store import PatchStore, open_store
 from sr_course.images import centre_crop, from_pil, luma, read, to_uint8
@@ -49,7 +47,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="steps measured of each kind; 5 unless told")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(f"{platform.processor() or platform.machine()}, {arguments.threads} thread(s), torch {torch.__version__}")
+    print(described(arguments.threads))
     with tempfile.TemporaryDirectory() as folder:
         batches(Path(folder), arguments.repeats)
         for name in NETWORKS:
@@ -132,20 +130,11 @@ def steps(name: str, threads: int, repeats: int) -> None:
 def host_costs(name: str, title: str, threads: int) -> tuple[float, float]:
     """Operations that the host hands to the device in a step, and megabytes that the process grows by at most."""
     torch.set_num_threads(threads)
-    before = psutil.Process().memory_info().rss
+    before = memory()
     step = WAYS[title](name)
-    peak, ended = [before], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.001):
-            peak[0] = max(peak[0], psutil.Process().memory_info().rss)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    step(0)
-    step(1)
-    ended.set()
-    watcher.join()
+    with peak_memory() as peak:
+        step(0)
+        step(1)
     calls = Dispatches()
     with calls:
         step(2)

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import platform
-import threading
 import time
 
-import psutil
 import torch
 from PIL import Image
 
+from benchmarks.machine import described, memory, peak_memory
 from sr_course import zoo
 from sr_course.data.catalog import find_entry, load_catalog
 from sr_course.data.fetch import is_here
@@ -30,7 +28,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; 1 unless told")
     parser.add_argument("--side", type=int, default=160, help="side of the tile that is measured, pixels; 160")
     arguments = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {arguments.threads} thread(s), torch {torch.__version__}")
+    print(described(arguments.threads))
     print(f"{'':20}{'measured':>12}{'formula':>10}{'a tile of':>12}{'12 MP x4':>11}{'seconds for':>13}")
     print(f"{'':20}{'kB a pixel':>12}{'':>10}{f'{TILES[0]}, MB':>12}{'GB':>11}{'a megapixel':>13}")
     for name in ("bicubic", *(card.name for card in zoo.cards() if card.scale == SCALE and here(card))):
@@ -54,20 +52,11 @@ def measured(name: str, side: int, threads: int) -> tuple[float, float]:
     network = zoo.load(name, SCALE)
     picture = Image.effect_noise((side, side), 80).convert("RGB")
     upscale(network, picture.crop((0, 0, 8, 8)), SCALE, overlap=0)  # what torch takes once
-    process = psutil.Process()
-    before, peak, ended = process.memory_info().rss, [0], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.001):
-            peak[0] = max(peak[0], process.memory_info().rss)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    begin = time.perf_counter()
-    upscale(network, picture, SCALE, tile=side, overlap=0)
-    seconds = time.perf_counter() - begin
-    ended.set()
-    watcher.join()
+    before = memory()
+    with peak_memory() as peak:
+        begin = time.perf_counter()
+        upscale(network, picture, SCALE, tile=side, overlap=0)
+        seconds = time.perf_counter() - begin
     return max(0, peak[0] - before) / side**2, seconds
 
 
