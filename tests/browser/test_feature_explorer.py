@@ -194,5 +194,6 @@ def test_dark_theme_is_readable(page, lab):
     root = show(page, lab, DEEP)
     with dark_theme(page):
         assert np.median(pixels(root)) < 60
-        assert_readable(root, "button:enabled:visible", "strong:visible", ".sr-fx-facts", "[role='treeitem']", ".sr-fx-words")
+        texts = ("button:enabled:visible", "strong:visible", ".sr-fx-facts", "[role='treeitem']", ".sr-fx-words")
+        assert_readable(root, *texts)
         keep_screenshot(page, "feature-explorer-dark")
