@@ -108,9 +108,9 @@ def test_cancel_in_the_midst_and_by_the_keyboard(page, lab):
     ask_kernel(page, "held = False")
     ask_kernel(page, "mine.wait(10)")
     assert ask_kernel(page, "print(mine._worker.is_alive(), list(mine.results))") == "False []"
-    for key in ("2", "x", "d", "d", "0", "0"):  # a network; and cut, delete and restart, which are JupyterLab's
+    for key in ("3", "x", "d", "d", "0", "0"):  # a network; and cut, delete and restart, which are JupyterLab's
         page.keyboard.press(key)
-    wait_until(page, lambda: ask_kernel(page, "print(mine.method)") != "srgan", "the second network is chosen")
+    wait_until(page, lambda: ask_kernel(page, "print(mine.method)") == "rrdb-s", "the third network is chosen")
     assert page.locator(".jp-CodeCell").count() == 2
     assert page.locator(".jp-Dialog").count() == 0
     page.keyboard.press("e")
