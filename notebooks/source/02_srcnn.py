@@ -310,7 +310,8 @@ for name, loss_of in {"Caffe's sum / 2N": caffe_euclidean, "mean": mse}.items():
 #
 # ## Load: a longer run
 #
-# `load("srcnn")` is 9-5-5 with 64 and 32 maps, from random weights too. The log of its training came with it.
+# `load("srcnn")` is 9-5-5 with 64 and 32 maps. It began as bicubic: map 0 of each layer handed the picture on, the others
+# were random. The log of its training came with it.
 
 # %%
 from sr_course.training.history import read_history, shipped_run
@@ -384,6 +385,74 @@ CompareSlider(pictures, left="bicubic", right="SRCNN", zoom=2, center=(0.45, 0.5
 #
 # It helps at strong edges: the openings, the outline against the sky. It does not help in the carving, whose waves are too
 # fine for the small picture. Where nothing is left, there is nothing to sharpen.
+#
+# </details>
+#
+# ## Inside: one map at a time
+#
+# A filter says what a layer looks for. Its **map** says where that was found: one value for each patch. The first layer
+# makes 64 maps of the gate tower.
+#
+# **Predict.** Take the map with the largest values and switch it off. What does the picture lose?
+
+# %%
+from sr_course.inspection import ablated, importance, judge, record
+
+maps = record(srcnn, lr, "conv1")  # (64, 360, 336), before the ReLU: any sign
+weight, bias = srcnn.conv1.weight.detach(), srcnn.conv1.bias.detach()
+by_hand = (enlarged[0, 0, 176:185, 176:185] * weight[0, 0]).sum() + bias[0]
+assert torch.isclose(by_hand, maps[0, 180, 180], atol=1e-5)
+print(f"map 0 at row 180, column 180: 81 products and a bias make {by_hand:.3f}")
+
+largest = int(maps.square().mean(dim=(1, 2)).argmax())
+print(f"largest values: map {largest}, from {maps[largest].min():.2f} to {maps[largest].max():.2f}")
+silent = maps.amax(dim=(1, 2)) <= 0  # the ReLU makes them 0 everywhere
+at_first = F.conv2d(enlarged, first).amax(dim=(0, 2, 3)) <= 0  # no biases yet
+assert (weight.sum(dim=(1, 2, 3))[silent] < 0).all()
+print(f"never above 0: {int(at_first.sum())} of 64 maps at the start, {int(silent.sum())} at the end")
+
+# %% [markdown]
+# Nothing: map 6 is below 0 everywhere, so the ReLU erases it. On a patch that is nearly even, a map is the brightness times
+# the sum of its weights. Where that sum is below 0, the map may never speak. Training has silenced more maps than it found
+# silent.
+#
+# **Task 3.** Press "Rank the channels": each is switched off alone, and the loss is measured on the middle of the picture.
+# Which one costs most? Then move "Least important off". How many of the 64 may go before the whole tower loses 0.1 dB? (The
+# frame in the photograph is what a pixel of the map sees, counted on the small picture: 9 pixels of the enlarged one, and what
+# bicubic took for them.)
+
+# %%
+from sr_course.widgets import FeatureExplorer
+
+FeatureExplorer(srcnn, lr, truth=hr, tool="ablation")
+
+# %% [markdown]
+# The same from Python:
+
+# %%
+ranking = importance(srcnn, lr, "conv1", truth=hr).ranking()  # the most important first
+
+
+def without(channels):
+    with torch.no_grad(), ablated(srcnn, {"conv1": channels}):
+        return judge(srcnn(lr), hr)  # PSNR, dB
+
+
+off = {"none": [], f"map {largest}": [largest], "all silent ones": silent.nonzero().flatten().tolist()}
+off |= {f"the last {count}": ranking[-count:] for count in (48, 52, 56, 63)} | {f"map {ranking[0]}": ranking[:1]}
+for name, channels in off.items():
+    print(f"{name:16}off: {without(channels):5.2f} dB")
+assert without(off["all silent ones"]) == without([])
+print(f"bicubic: {judge(pictures['bicubic'], hr):.2f} dB")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Map 0 costs 20 dB: it is the picture. With it alone the network is bicubic again. The decibel that SRCNN adds comes from a
+# handful of maps that say where the picture should differ. About fifty may go for 0.1 dB.
+#
+# So one map of this network carries what is known already, and the rest add what is missing. Lesson 3 gives the picture a
+# way of its own.
 #
 # </details>
 #
