@@ -13,13 +13,12 @@ from typing import Any
 
 import anywidget
 import torch
-import torch.nn.functional as F
 import traitlets
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from sr_course.errors import CourseError, ImageError, ModelError
-from sr_course.images import centre_crop, to_pil, to_uint8
+from sr_course.images import centre_crop
 from sr_course.inspection import (
     MOST_SIDE,
     Anatomy,
@@ -39,8 +38,21 @@ from sr_course.inspection import (
 )
 from sr_course.inspection.running import as_maps, run, tensor_of
 from sr_course.training.history import History
+from sr_course.widgets.feature_pictures import (
+    LINE,
+    as_rgb,
+    coloured,
+    cross,
+    heat,
+    histogram,
+    kernel_grid,
+    number,
+    outline,
+    reaches,
+    thumbs,
+    write,
+)
 from sr_course.widgets.frame import Sprite, decibels, fitted, front_end, one_of
-from sr_course.widgets.scrubber import POSITIVE, signed_colours
 from sr_course.widgets.still import Still, quick_png
 
 PAGE = 64  # maps in view at once
@@ -49,13 +61,9 @@ SCALES = ("one", "channel")
 TOOLS = ("kernels", "field", "ablation", "attribution")
 ATTRIBUTION_SIDE = 48  # px of the picture about the patch
 ATTRIBUTION_STEPS = 16
-_THUMB = 64  # px
-_FULL = 0.995  # share of a map's values that lie below full colour
 _KERNELS = 64
-_BINS = 41
 _STATE = ("layer", "channel", "order", "scale", "tool", "pixel", "page", "off", "snapshot")
 _STILL = 888  # px
-_LINE = 20
 _GAP = 12
 
 Scene = dict[str, Any]
@@ -378,9 +386,9 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
         else:
             self._shown.maps = lasts = [view.maps(self.layer) for view in self._views]
         self._shown.energy = lasts[0].square().mean(dim=(1, 2)).sqrt()
-        self._shown.thumbs = [_thumbs(one) for one in self._shown.maps]
-        films = [_thumbs(one) for view in self._views for one in self._film(view)] if self._networks else []
-        self._shown.reaches = torch.stack([_reaches(one) for one in films or self._shown.thumbs]).amax(dim=0)
+        self._shown.thumbs = [thumbs(one) for one in self._shown.maps]
+        films = [thumbs(one) for view in self._views for one in self._film(view)] if self._networks else []
+        self._shown.reaches = torch.stack([reaches(one) for one in films or self._shown.thumbs]).amax(dim=0)
         self._shown.difference = None
         if len(lasts) == 2 and lasts[0].shape == lasts[1].shape:
             self._shown.difference = (lasts[0] - lasts[1]).square().mean(dim=(1, 2)).sqrt()
@@ -424,28 +432,28 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
 
     def _maps_scene(self, sheet: Sprite) -> Scene:
         shown, node, ranking = self._shown, self._node(), self._ranking()
-        reaches = torch.full_like(shown.reaches, float(shown.reaches.max())) if self.scale == "one" else shown.reaches
-        reaches = reaches.clamp(min=1e-12)
+        full = torch.full_like(shown.reaches, float(shown.reaches.max())) if self.scale == "one" else shown.reaches
+        full = full.clamp(min=1e-12)
         page = ranking[self.page * PAGE : (self.page + 1) * PAGE]
-        drawn = _coloured([thumbs[page] / reaches[page, None, None] for thumbs in shown.thumbs])
+        drawn = coloured([small[page] / full[page, None, None] for small in shown.thumbs])
         cells = [
-            {"channel": one, "picture": sheet.add(picture), "label": self._label(one, float(reaches[one]))}
+            {"channel": one, "picture": sheet.add(picture), "label": self._label(one, float(full[one]))}
             for one, picture in zip(page, drawn, strict=True)
         ]
         row, column = self.pixel
-        reach = float(reaches[self.channel])
+        reach = float(full[self.channel])
         enlarged = []
         for view, maps in zip(self._views, shown.maps, strict=True):
             chosen = maps[self.channel]
             value = float(chosen[min(row, chosen.shape[0] - 1), min(column, chosen.shape[1] - 1)])
-            (picture,) = _coloured([chosen[None] / reach])
+            (picture,) = coloured([chosen[None] / reach])
             enlarged.append(
                 {
                     "name": view.name,
                     "picture": sheet.add(picture),
-                    "value": _number(value),
-                    "histogram": _histogram(chosen),
-                    "input": sheet.add(_as_picture(view.anatomy.picture)),
+                    "value": number(value),
+                    "histogram": histogram(chosen),
+                    "input": sheet.add(as_rgb(view.anatomy.picture)),
                 }
             )
         height, width = shown.maps[0].shape[1:]
@@ -460,7 +468,7 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
             "cells": cells,
             "channel": self.channel,
             "size": [height, width],
-            "reach": _number(reach),
+            "reach": number(reach),
             "views": enlarged,
             "frame": self._frame(),
             "notes": self._notes,
@@ -479,15 +487,15 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
         if self.order == "importance":
             known = self._importance[self.layer]
             value = float(known.values[channel])
-            return _signed(value) if known.unit == "dB" else _number(value)
+            return _signed(value) if known.unit == "dB" else number(value)
         if self.order == "difference" and self._shown.difference is not None:
-            return _number(float(self._shown.difference[channel]))
-        return f"±{_number(reach)}" if self.scale == "channel" else _number(float(self._shown.energy[channel]))
+            return number(float(self._shown.difference[channel]))
+        return f"±{number(reach)}" if self.scale == "channel" else number(float(self._shown.energy[channel]))
 
     def _scale_words(self, reach: float) -> str:
         beyond = " over all snapshots" if self._networks else ""
         if self.scale == "one":
-            return f"One scale for all maps{beyond}: blue −{_number(reach)}, white 0, orange +{_number(reach)}."
+            return f"One scale for all maps{beyond}: blue −{number(reach)}, white 0, orange +{number(reach)}."
         return f"Each map on its own scale{beyond}: blue below zero, white 0, orange above; full at the ± beside it."
 
     def _frame(self) -> list[float] | None:
@@ -511,14 +519,14 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
                 return {"text": f"{type(module).__name__} has no kernels; look at a Conv2d for them.", "figures": []}
             kernels = module.weight[self.channel].detach().float().cpu()
             reach = float(kernels.abs().max()) or 1.0
-            picture = _kernel_grid(kernels[:_KERNELS] / reach)
+            picture = kernel_grid(kernels[:_KERNELS] / reach)
             count = f"{_KERNELS} of {len(kernels)}" if len(kernels) > _KERNELS else f"{len(kernels)}"
             size = "×".join(map(str, kernels.shape[1:]))
             figures.append({"name": view.name, "picture": sheet.add(picture), "square": True})
-            bias = "" if module.bias is None else f", bias {_number(float(module.bias[self.channel].detach()))}"
+            bias = "" if module.bias is None else f", bias {number(float(module.bias[self.channel].detach()))}"
             texts.append(
                 f"{_prefix(self._views, view)}{count} {'kernel' if len(kernels) == 1 else 'kernels'} {size}, one for "
-                f"each map before; full colour at ±{_number(reach)}{bias}."
+                f"each map before; full colour at ±{number(reach)}{bias}."
             )
         return {"text": " ".join(texts), "figures": figures}
 
@@ -533,7 +541,7 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
                 self._network(view), picture, self.layer, channel=self.channel, row=row, column=column,
                 most_side=max(height, width),
             )  # fmt: skip
-            figures.append({"name": view.name, "picture": sheet.add(_heat(picture, gradient)), "frame": self._frame()})
+            figures.append({"name": view.name, "picture": sheet.add(heat(picture, gradient)), "frame": self._frame()})
             frame = (0, 0, height, width) if node.field is None else node.field.frame(row, column, height, width)
             if float(gradient.sum()) == 0:
                 texts.append(f"{_prefix(self._views, view)}No gradient passes here: the value is cut off at zero.")
@@ -580,8 +588,8 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
             base, without = self._outputs(view, network, picture)
             words = _difference(base, without, view.truth)
             if _is_picture(base):
-                figures.append({"name": f"{view.name}, all channels", "picture": sheet.add(_as_picture(base))})
-                figures.append({"name": f"{len(self.off)} off", "picture": sheet.add(_as_picture(without))})
+                figures.append({"name": f"{view.name}, all channels", "picture": sheet.add(as_rgb(base))})
+                figures.append({"name": f"{len(self.off)} off", "picture": sheet.add(as_rgb(without))})
             texts.append(f"{_prefix(self._views, view)}{words}")
         known = self._importance.get(self.layer)
         measured = ""
@@ -616,7 +624,7 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
         figures, texts = [], []
         most = max(float(one.map.abs().max()) for one in self._attributed) or 1.0
         for view, one in zip(self._views, self._attributed, strict=True):
-            (picture,) = _coloured([one.map[None] / most * 2])
+            (picture,) = coloured([one.map[None] / most * 2])
             top, left, side = one.patch
             across = one.map.shape[-1] * self._times(view)
             frame = [top / across, left / across, (top + side) / across, (left + side) / across]
@@ -665,8 +673,8 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
         sheet = Image.new("RGB", (_STILL, 2400), "white")
         draw = ImageDraw.Draw(sheet)
         bold, font = ImageFont.load_default(14), ImageFont.load_default(12)
-        top = _write(draw, 0, 2, scene["heading"], bold, _STILL)
-        top = _write(draw, 0, top, f"{scene['facts']} {scene['scale']}", font, _STILL)
+        top = write(draw, 0, 2, scene["heading"], bold, _STILL)
+        top = write(draw, 0, top, f"{scene['facts']} {scene['scale']}", font, _STILL)
         side = 44 * len(self._views)
         columns = 560 // (side + 4)
         for at, cell in enumerate(scene["cells"]):
@@ -681,23 +689,23 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
         for at, view in enumerate(scene["views"]):
             x = left + at * (each + 8)
             enlarged = fitted(pictures[view["picture"]], each)
-            y = _write(draw, x, top, f"{view['name']}, channel {self.channel}: {view['value']}", font, each)
+            y = write(draw, x, top, f"{view['name']}, channel {self.channel}: {view['value']}", font, each)
             sheet.paste(enlarged, (x, y))
             height, width = scene["size"]
-            _cross(draw, x, y, enlarged.size, (self.pixel[0] + 0.5) / height, (self.pixel[1] + 0.5) / width)
+            cross(draw, x, y, enlarged.size, (self.pixel[0] + 0.5) / height, (self.pixel[1] + 0.5) / width)
             y += enlarged.height + 6
             given = fitted(pictures[view["input"]], each)
             sheet.paste(given, (x, y))
-            _outline(draw, x, y, given.size, scene["frame"])
+            outline(draw, x, y, given.size, scene["frame"])
             bottom = max(bottom, y + given.height)
-        top = _write(draw, 0, bottom + _GAP, panel["text"], font, _STILL)
+        top = write(draw, 0, bottom + _GAP, panel["text"], font, _STILL)
         x, lowest = 0, top
         for figure in panel["figures"][:4]:
             shown = fitted(self._shown.panel_pictures[figure["picture"]], 212)
             draw.text((x, top), figure["name"], "black", font)
-            sheet.paste(shown, (x, top + _LINE))
-            _outline(draw, x, top + _LINE, shown.size, figure.get("frame"))
-            x, lowest = x + 212 + _GAP, max(lowest, top + _LINE + shown.height)
+            sheet.paste(shown, (x, top + LINE))
+            outline(draw, x, top + LINE, shown.size, figure.get("frame"))
+            x, lowest = x + 212 + _GAP, max(lowest, top + LINE + shown.height)
         return sheet.crop((0, 0, _STILL, lowest + 2))
 
     def alt(self) -> str:
@@ -804,97 +812,11 @@ def _first(root: Layer) -> str:
     return found.name
 
 
-# --- colours and pictures
-
-
-def _thumbs(maps: Tensor) -> Tensor:
-    """Maps `(C, h, w)` made small, each pixel the mean of what it stands for."""
-    height, width = maps.shape[1:]
-    most = max(height, width)
-    if most <= _THUMB:
-        return maps
-    size = (max(1, height * _THUMB // most), max(1, width * _THUMB // most))
-    return F.adaptive_avg_pool2d(maps[None], size)[0]
-
-
-def _reaches(thumbs: Tensor) -> Tensor:
-    """Of each map, below what size nearly all of its values lie."""
-    values = thumbs.abs().flatten(1)
-    return values.topk(max(1, math.ceil((1 - _FULL) * values.shape[1]))).values[:, -1]
-
-
-def _coloured(parts: Sequence[Tensor]) -> list[Image.Image]:
-    """Maps `(C, h, w)`, full colour at 1, as a picture for each; those of two views side by side."""
-    pictures: list[list[Image.Image]] = []
-    for maps in parts:
-        count, height, width = maps.shape
-        flat = to_uint8(signed_colours(maps.reshape(count * height, width), 1.0))[0].permute(1, 2, 0).numpy()
-        pictures.append([Image.fromarray(flat[at * height : (at + 1) * height]) for at in range(count)])
-    if len(pictures) == 1:
-        return pictures[0]
-    joined = []
-    for left, right in zip(*pictures, strict=True):
-        both = Image.new("RGB", (left.width + right.width + 2, max(left.height, right.height)), (128, 128, 128))
-        both.paste(left, (0, 0))
-        both.paste(right, (left.width + 2, 0))
-        joined.append(both)
-    return joined
-
-
-def _kernel_grid(kernels: Tensor) -> Image.Image:
-    """Kernels `(I, kh, kw)`, full colour at 1, side by side with grey lines between."""
-    count, height, width = kernels.shape
-    columns = count if count <= 4 else math.ceil(math.sqrt(count))
-    image = Image.new("RGB", (columns * (width + 1) + 1, -(-count // columns) * (height + 1) + 1), (128, 128, 128))
-    for at, one in enumerate(_coloured([kernels])):
-        image.paste(one, (at % columns * (width + 1) + 1, at // columns * (height + 1) + 1))
-    return image
-
-
-def _as_picture(picture: Tensor) -> Image.Image:
-    """A picture of any number of channels as RGB: three as they are, others as the grey of their mean."""
-    shown = picture[:1].float().cpu().clamp(0, 1)
-    if shown.shape[1] != 3:
-        shown = shown.mean(dim=1, keepdim=True)
-    return to_pil(shown).convert("RGB")
+# --- words and numbers
 
 
 def _is_picture(output: Tensor) -> bool:
     return output.ndim == 4 and output.shape[1] in (1, 3) and min(output.shape[-2:]) > 8
-
-
-def _heat(picture: Tensor, gradient: Tensor) -> Image.Image:
-    """The picture in pale grey, and over it in orange how strongly each pixel counts."""
-    grey = picture[0].float().cpu().clamp(0, 1).mean(dim=0)
-    pale = 0.55 + 0.4 * grey
-    strength = (gradient / (float(gradient.max()) or 1.0)).sqrt()  # weak ones would not be seen
-    colour = torch.tensor(POSITIVE, dtype=torch.float32).reshape(3, 1, 1) / 255
-    return to_pil((pale * (1 - strength) + colour * strength)[None])
-
-
-def _histogram(values: Tensor) -> dict[str, Any]:
-    """How often which value occurs, on a scale with zero in the middle of a bin where both signs occur."""
-    low, high = float(values.min()), float(values.max())
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    counts = torch.histc(values.float(), _BINS, low, high)
-    heights = (counts / counts.max()).sqrt()  # rare values would not be seen
-    zero = (0 - low) / (high - low)
-    return {
-        "bars": [round(float(one), 3) for one in heights],
-        "low": _number(low),
-        "high": _number(high),
-        "zero": round(zero, 4) if 0 <= zero <= 1 else None,
-        "dead": round(float((values == 0).float().mean()), 3),
-    }
-
-
-# --- words and numbers
-
-
-def _number(value: float) -> str:
-    """Three digits, with a real minus."""
-    return f"{value:.3g}".replace("-", "−") if value else "0"
 
 
 def _signed(value: float) -> str:
@@ -928,7 +850,7 @@ def _difference(base: Tensor, without: Tensor, truth: Tensor | None) -> str:
         same = judge(without, base)
         return f"{decibels(same)} against the result with all." if math.isfinite(same) else "the result is the same."
     change = float((without - base).square().mean().sqrt())
-    return f"the result changes by {_number(change)} (root of the mean square)."
+    return f"the result changes by {number(change)} (root of the mean square)."
 
 
 def _same_crop(truth: Tensor | None, picture: Tensor, anatomy: Anatomy) -> Tensor | None:
@@ -952,43 +874,3 @@ def _same_crop(truth: Tensor | None, picture: Tensor, anatomy: Anatomy) -> Tenso
     if output is not None and _is_picture(output) and output.shape[-2:] != cut.shape[-2:]:
         cut = centre_crop(cut, *output.shape[-2:])  # a network without borders makes less
     return cut
-
-
-# --- the still picture
-
-
-def _write(draw: ImageDraw.ImageDraw, left: int, top: int, text: str, font: Any, width: int) -> int:
-    """Write a text in lines, and return where the next one goes."""
-    line = ""
-    for word in _plain(text).split():
-        longer = f"{line} {word}".strip()
-        if line and font.getlength(longer) > width:
-            draw.text((left, top), line, "black", font)
-            top, line = top + _LINE, word
-        else:
-            line = longer
-    draw.text((left, top), line, "black", font)
-    return top + _LINE
-
-
-def _plain(text: str) -> str:
-    """A text with the signs that Pillow's own font has."""
-    return text.replace("×", "x").replace("−", "-").replace("±", "+-")
-
-
-def _outline(
-    draw: ImageDraw.ImageDraw, left: int, top: int, size: tuple[int, int], frame: Sequence[float] | None
-) -> None:
-    if frame is None:
-        return
-    width, height = size
-    box = (left + frame[1] * width, top + frame[0] * height, left + frame[3] * width, top + frame[2] * height)
-    draw.rectangle(box, outline="white", width=3)
-    draw.rectangle(box, outline="black", width=1)
-
-
-def _cross(draw: ImageDraw.ImageDraw, left: int, top: int, size: tuple[int, int], down: float, across: float) -> None:
-    x, y = left + across * size[0], top + down * size[1]
-    for colour, width in (("white", 3), ("black", 1)):
-        draw.line((x - 8, y, x + 8, y), fill=colour, width=width)
-        draw.line((x, y - 8, x, y + 8), fill=colour, width=width)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import anywidget
-import torch
 import traitlets
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
@@ -20,12 +19,12 @@ from sr_course.metrics import MATLAB_Y, psnr
 from sr_course.resample import imresize
 from sr_course.training.history import History, read_history
 from sr_course.widgets.curves import Axis, Chart, draw_chart, make_chart, step_axis
+from sr_course.widgets.feature_pictures import signed_colours
 from sr_course.widgets.frame import decibels, fitted, front_end, last_known, one_of, png, spread
 from sr_course.widgets.still import Still
 
 MOST_SNAPSHOTS = 60  # with more, the pictures would be slow to come, and the steps of the slider too fine for a hand
 MOST_FILTERS = 256
-NEGATIVE, POSITIVE = (0, 114, 178), (213, 94, 0)  # Okabe and Ito's blue and vermilion, for every colour vision
 _COLUMNS = 8  # cells in a row of a sheet
 _STILL_SIDE = 288  # px of a picture in the still
 _CHART_HEIGHT = 136
@@ -221,22 +220,6 @@ class TrainingScrubber(Still, anywidget.AnyWidget):
         return (
             f"TrainingScrubber({self._name}, {place}{change}, {sample}, bicubic {decibels(shown.bicubic)}, {readings})"
         )
-
-
-def signed_colours(values: Tensor, reach: float) -> Tensor:
-    """Colour a signed map: blue below zero, white at zero, orange above; from `reach` on the colour is full.
-
-    Args:
-        values: `(H, W)`, any sign.
-        reach: above 0.
-
-    Returns:
-        `(1, 3, H, W)` in [0, 1].
-    """
-    share = (values / reach).clamp(-1, 1)
-    ends = torch.tensor([NEGATIVE, POSITIVE], dtype=torch.float32).reshape(2, 3, 1, 1) / 255
-    end = torch.where(share < 0, ends[0], ends[1])
-    return (1 - share.abs() * (1 - end))[None]
 
 
 def _samples(history: History, steps: Sequence[int]) -> list[_Pictures]:

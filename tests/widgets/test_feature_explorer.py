@@ -19,7 +19,7 @@ from sr_course.models.srcnn import SRCNN
 from sr_course.models.srresnet import SRResNet
 from sr_course.training.history import read_history, shipped_run
 from sr_course.widgets import FeatureExplorer, feature_explorer
-from sr_course.widgets.scrubber import signed_colours
+from sr_course.widgets.feature_pictures import number, signed_colours
 from tests.widgets.notebook import kept_by_notebook
 
 
@@ -225,7 +225,7 @@ def test_two_networks_by_difference_with_one_cursor(lr):
     assert float(explorer._scene["cells"][1]["label"].replace("−", "-")) < 1e-3  # kept with 11 bits
     tell(explorer, channel=3, pixel=[5, 6])
     values = [view["value"] for view in explorer._scene["views"]]
-    expected = [feature_explorer._number(float(record(net, lr, "trunk.conv")[3, 5, 6])) for net in (one, other)]
+    expected = [number(float(record(net, lr, "trunk.conv")[3, 5, 6])) for net in (one, other)]
     assert values == expected
     cell = pictures(explorer)[explorer._scene["cells"][0]["picture"]]
     assert cell.shape == (20, 24 + 2 + 24, 3)
