@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_course.lessons.checks import Exercise, alike, as_when, number, shape, shown
+from sr_course.lessons.srgan import fault_of_losses
 from sr_course.losses import AdversarialLoss
 from sr_course.models.blend import SelfEnsemble
 from sr_course.models.esrgan import DenseBlock
@@ -114,27 +116,11 @@ def check_relativistic(losses: Callable[[Tensor, Tensor], Any]) -> None:
         came = _RELATIVISTIC.ask(losses, real, made)
         if came is None:
             return None
-        try:
-            of_d, of_g = (torch.as_tensor(one, dtype=torch.float32).squeeze() for one in came)
-        except (TypeError, ValueError, RuntimeError):
-            return _RELATIVISTIC.wrong("a pair: the loss of D, the loss of G", shown(came))
-        if of_d.ndim or of_g.ndim:
-            return _RELATIVISTIC.wrong(
-                "two scalars, means over the pictures", f"shapes {shape(of_d)} and {shape(of_g)}"
-            )
-        for whose, given, expected in (("D", of_d, right[0]), ("G", of_g, right[1])):
-            if not abs(given.item() - expected.item()) < 1e-3:  # not a number is wrong too
-                slip = _slip_of_relativistic(given.item(), whose, real, made.detach())
-                return _RELATIVISTIC.wrong(f"{expected:.3f} as the loss of {whose} for {case}", f"{given:.3f}{slip}")
-        if not of_g.requires_grad:
-            return _RELATIVISTIC.wrong("a loss of G that has a gradient", "one that was cut off (detach or item)")
-        (slope,) = torch.autograd.grad(of_g, made)
-        (wanted,) = torch.autograd.grad(right[1], made)
-        if not torch.allclose(slope, wanted, atol=1e-4):
-            return _RELATIVISTIC.wrong(
-                f"a slope of {wanted[0, 0]:.3f} of G's loss at the first made logit, for {case}",
-                f"{slope[0, 0]:.3f}: a mean was cut off, and with it the pull of the photographs",
-            )
+        slip_of = partial(_slip_of_relativistic, real=real, made=made.detach())
+        cut_off = "a mean was cut off, and with it the pull of the photographs"
+        fault = fault_of_losses(came, right, made, case, slip_of, cut_off)
+        if fault:
+            return _RELATIVISTIC.wrong(*fault)
     return _RELATIVISTIC.right("Add 5 to every logit and nothing changes: only who is ahead of whom counts.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -117,24 +118,10 @@ def check_losses(losses: Callable[[Tensor, Tensor], Any]) -> None:
         came = _LOSSES.ask(losses, real, made)
         if came is None:
             return None
-        try:
-            of_d, of_g = (torch.as_tensor(one, dtype=torch.float32).squeeze() for one in came)
-        except (TypeError, ValueError, RuntimeError):
-            return _LOSSES.wrong("a pair: the loss of D, the loss of G", shown(came))
-        if of_d.ndim or of_g.ndim:
-            return _LOSSES.wrong("two scalars, means over the pictures", f"shapes {shape(of_d)} and {shape(of_g)}")
-        for whose, given, expected in (("D", of_d, right[0]), ("G", of_g, right[1])):
-            if not abs(given.item() - expected.item()) < 1e-3:  # not a number is wrong too
-                slip = _slip_of_losses(given.item(), whose, real, made.detach())
-                return _LOSSES.wrong(f"{expected:.3f} as the loss of {whose} for {case}", f"{given:.3f}{slip}")
-        if not of_g.requires_grad:
-            return _LOSSES.wrong("a loss of G that has a gradient", "one that was cut off (detach or item)")
-        (slope,) = torch.autograd.grad(of_g, made)
-        (wanted,) = torch.autograd.grad(right[1], made)
-        if not torch.allclose(slope, wanted, atol=1e-4):
-            return _LOSSES.wrong(
-                f"a slope of {wanted[0, 0]:.2f} of G's loss for {case}", f"{slope[0, 0]:.2f}: nothing pulls the picture"
-            )
+        slip_of = partial(_slip_of_losses, real=real, made=made.detach())
+        fault = fault_of_losses(came, right, made, case, slip_of, cut_off="nothing pulls the picture")
+        if fault:
+            return _LOSSES.wrong(*fault)
     return _LOSSES.right("At logits of 0 they are 2 ln 2 and ln 2, and even the surest D leaves G a slope of 1.")
 
 
@@ -252,6 +239,38 @@ def check_consistent(consistent: Callable[[Tensor, Tensor], Any]) -> None:
     return _CONSISTENT.right(
         f"Up to {before:.1f} levels off before, {after:.1f} after. What is still invented, nobody can check."
     )
+
+
+def fault_of_losses(
+    came: Any, right: tuple[Tensor, Tensor], made: Tensor, case: str, slip_of: Callable[[float, str], str], cut_off: str
+) -> tuple[str, str] | None:
+    """What was expected and what came, where the losses of D and of G or the slope of G's are not the right ones.
+
+    Args:
+        came: the learner's pair.
+        right: both losses.
+        made: the logits of the made pictures, `(N, 1)`, which both came from.
+        case: the words for all logits.
+        slip_of: the words for a usual slip, given a wrong value and whose it is, D or G.
+        cut_off: what follows from another slope.
+    """
+    try:
+        of_d, of_g = (torch.as_tensor(one, dtype=torch.float32).squeeze() for one in came)
+    except (TypeError, ValueError, RuntimeError):
+        return "a pair: the loss of D, the loss of G", shown(came)
+    if of_d.ndim or of_g.ndim:
+        return "two scalars, means over the pictures", f"shapes {shape(of_d)} and {shape(of_g)}"
+    for whose, given, expected in (("D", of_d, right[0]), ("G", of_g, right[1])):
+        if not abs(given.item() - expected.item()) < 1e-3:  # not a number is wrong too
+            return f"{expected:.3f} as the loss of {whose} for {case}", f"{given:.3f}{slip_of(given.item(), whose)}"
+    if not of_g.requires_grad:
+        return "a loss of G that has a gradient", "one that was cut off (detach or item)"
+    (slope,) = torch.autograd.grad(of_g, made)
+    (wanted,) = torch.autograd.grad(right[1], made)
+    if not torch.allclose(slope, wanted, atol=1e-4):
+        asked = f"a slope of {wanted[0, 0]:.3f} of G's loss at the first made logit, for {case}"
+        return asked, f"{slope[0, 0]:.3f}: {cut_off}"
+    return None
 
 
 def _slip_of_losses(came: float, whose: str, real: Tensor, made: Tensor) -> str:
