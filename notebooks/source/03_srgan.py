@@ -34,7 +34,7 @@ show({name: one[..., 110:260, 70:215] for name, one in panda.items()}, zoom=1,
 #
 # | | |
 # |:--|:--|
-# | **You will** | say why deep networks need skips; shuffle pixels by hand and find a checkerboard in a spectrum; play both sides of a GAN; write one adversarial step; diagnose sick runs; judge blind; mend four known bugs |
+# | **You will** | say why deep networks need skips; shuffle pixels by hand and find a checkerboard in a spectrum; play both sides of a GAN; write one adversarial step; diagnose sick runs; find the layers in which two networks part; judge blind; mend four known bugs |
 # | **You need** | lesson 2; what a gradient step is |
 # | **Time** | 60 to 90 minutes; the cells alone run in under two minutes |
 # | **GPU** | not needed |
@@ -463,9 +463,63 @@ GanDashboard(cases)
 #
 # </details>
 #
+# ## Inside: where do they part?
+#
+# SRGAN began as SRResNet, and only the loss was another. So map 7 of a layer was once the same map in both, and the two may be
+# compared. We measure how far two answers are apart as a part of the size of the first: (3, 4) and (3, 1) are 3 apart, and
+# (3, 4) has the size 5, so that makes 60%.
+#
+# **Predict.** The adversary saw nothing but pictures. In which layer are the two farthest apart: the first, which looks at
+# pixels; one in the middle; the last, which draws? And how far apart are the pictures themselves?
+
+# %%
+from sr_course.features import tap
+
+
+def apart(one, other):
+    return ((one - other).norm() / one.norm()).item()
+
+
+assert abs(apart(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 1.0])) - 3 / 5) < 1e-6
+twins = {"MSE": load("srresnet"), "GAN": load("srgan")}
+face = bicubic_lr(panda["original"], 4)[..., 29:61, 18:50]
+layers = ["head.conv", *(f"blocks.{number}" for number in (0, 4, 8, 12, 15)), "trunk", "up1", "up2"]
+answers = []
+for network in twins.values():
+    with tap(network, layers) as seen, torch.no_grad():
+        seen["the picture"] = network(face)
+    answers.append(seen)
+far = {layer: apart(answers[0][layer], answers[1][layer]) for layer in (*layers, "the picture")}
+for layer, distance in far.items():
+    print(f"{layer:12} {100 * distance:5.1f}% apart")
+assert sorted(layers[:6], key=far.get) == layers[:6]  # farther with every block
+assert max(far, key=far.get) == "up2"
+
+# %% [markdown]
+# They part step by step, block after block, and most in the layer that the picture is made from. The pictures themselves are
+# nearer than any layer: most of a picture is plain colour, and there the two agree. The fur is in the small rest.
+#
+# **Task 4.** Here are the two side by side, left MSE, right GAN, the maps that differ most first. Compare `blocks.0` with
+# `up2`. In `up2`, find a map that is nearly empty on the left and grain all over the fur on the right. Click it: that switches
+# it off in both. Which picture changes more, by the decibels below?
+
+# %%
+from sr_course.widgets import FeatureExplorer
+
+FeatureExplorer(twins, face, layer="up2", order="difference", tool="ablation")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# In `blocks.0` the halves look alike. In `up2` some maps have got another task. Map 36, say, is all but empty for MSE, and
+# grain in the fur for GAN: switched off, it changes SRGAN's picture more. Map 15 marks a few outlines for MSE, and dots in all
+# the fur for GAN.
+#
+# </details>
+#
 # ## Choose blind
 #
-# **Task 4.** Two answers to one small picture, in random order. Which looks more like a photograph? Judge all six before
+# **Task 5.** Two answers to one small picture, in random order. Which looks more like a photograph? Judge all six before
 # you read on: your answers stay on this machine.
 
 # %%
