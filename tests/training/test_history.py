@@ -14,22 +14,16 @@ import safetensors.torch
 import torch
 
 import sr_course.training.history as history_module
-from sr_course.errors import CourseError, DataError, ModelError
+from sr_course.errors import DataError, ModelError
 from sr_course.training.history import Curve, read_history, shipped_run
 from sr_course.training.loop import train
+from tests.sentences import sentence
 
 
 @pytest.fixture
 def run(tmp_path, recipe) -> Path:
     train(replace(recipe, snapshot_steps=(0, 20, 60)), tmp_path / "run", bar=False)
     return tmp_path / "run"
-
-
-def sentence(error: pytest.ExceptionInfo[CourseError]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    assert text.endswith(".")
-    return text
 
 
 def log_lines(run: Path) -> list[dict]:
