@@ -30,7 +30,7 @@ show({name: one[..., 100:260, 120:320] for name, one in {**pair, "original": wal
 #
 # | | |
 # |:--|:--|
-# | **You will** | compute what a loss wants where every right answer is known; sort seven pictures of equal error by eye; ask a loss for its gradient; compare networks that differ in their loss alone; take a distance apart; blend two networks |
+# | **You will** | compute what a loss wants where every right answer is known; sort seven pictures of equal error by eye; follow a shift and a blur through the layers of VGG; ask a loss for its gradient; compare networks that differ in their loss alone; take a distance apart; blend two networks |
 # | **You need** | lessons 1 to 3; what a gradient step is |
 # | **Time** | 60 to 90 minutes; the cells alone run in under two minutes |
 # | **GPU** | not needed |
@@ -202,7 +202,75 @@ assert far["random"]["blur"] < 2 * far["random"]["shift"]
 # **That is what training adds:** VGG had to name birds wherever they sat, so it learned not to mind a pixel. And to name
 # them it needed feathers.
 #
-# **Task 1.** Sort another picture, and see how well each metric agrees with you. At which error do you lose to VGG?
+# But in which layer? VGG halves its maps four times: **max pooling** keeps the largest of each 2 x 2. Here is a hair in a row
+# of eight pixels, moved by one, or blurred.
+#
+# **Predict.** Which of the two is farther from the hair by squared error? And after pooling by twos?
+
+# %%
+hairs = {"sharp": [0, 0, 9, 0, 0, 0, 0, 0], "moved": [0, 0, 0, 9, 0, 0, 0, 0], "blurred": [0, 3, 3, 3, 0, 0, 0, 0]}
+hairs = {name: torch.tensor([row]) for name, row in hairs.items()}
+pooled = {name: row.reshape(4, 2).amax(dim=1) for name, row in hairs.items()}
+assert torch.equal(pooled["blurred"], torch.nn.functional.max_pool1d(hairs["blurred"].float(), 2)[0].int())
+for name in ("moved", "blurred"):
+    off = [(rows[name] - rows["sharp"]).square().sum().item() for rows in (hairs, pooled)]
+    print(f"{name:8} by {off[0]:3}, after pooling by {off[1]:2}; it is {pooled[name].tolist()}")
+
+# %% [markdown]
+# Pooling forgives the shift and keeps the blur. Not always: from the fourth pixel to the fifth the hair would have changed
+# pairs. So each pooling forgives some shifts, and four forgive most.
+#
+# **Task 1.** The maps of the panda's face: shifted by one pixel on the left, blurred on the right. Begin with `conv1_1` and go
+# down the tree, always to the first layer after a pooling: `conv2_1`, `conv3_1`. Where do you first find maps that are blue
+# nearly everywhere on the left, and orange on the right?
+
+# %%
+from sr_course.widgets import FeatureExplorer
+
+whole = images.read(photo("red_panda").path)[..., 100:228, 60:189]
+faces = {"sharp": whole[..., :128], "shifted": whole[..., 1:], "blurred": blur(whole, 2 / 8)[..., :128]}
+FeatureExplorer(networks["vgg16"], {name: faces[name] for name in ("shifted", "blurred")}, layer="conv3_1",
+                order="difference")
+
+# %% [markdown]
+# **Predict.** The shifted face is farther from the sharp one in pixels. In which layer is the blurred one farther for the
+# first time? And with random weights?
+
+# %% tags=["nbval-rtol=0.02", "nbval-atol=0.02"]
+from sr_course.features import tap
+
+layers = [f"conv{place}" for place in ("1_1", "1_2", "2_1", "2_2", "3_1", "3_3", "4_1", "4_3", "5_1", "5_3")]
+ratios = {}
+print("squared error, % of the features' own squares\n" + " " * 9 + "   shift    blur   ratio" * 2)
+for network in networks.values():
+    answers = {}
+    for kind, face in faces.items():
+        with tap(network, layers) as seen:
+            network(face)
+        answers[kind] = seen
+    for layer in layers:
+        sharp, *others = (answers[kind][layer] for kind in faces)
+        shift, soft = (100 * ((one - sharp).square().mean() / sharp.square().mean()).item() for one in others)
+        ratios.setdefault(layer, []).append((shift, soft, soft / shift))
+for layer, both in ratios.items():
+    print(f"{layer:9}" + "".join(f"{shift:8.2f}{soft:8.2f}{ratio:8.1f}" for shift, soft, ratio in both))
+for before, after in (("conv1_2", "conv2_1"), ("conv2_2", "conv3_1"), ("conv3_3", "conv4_1"), ("conv4_3", "conv5_1")):
+    assert all(two[2] > 1.1 * one[2] for one, two in zip(ratios[before], ratios[after], strict=True))
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# By eye the halves part in `conv3_1`: maps 184, 109 and 162 speak of the opposite. In figures, trained weights in the left
+# three columns, the blur is the farther one from `conv1_2` on, with random weights from `conv2_1` on. The ratio climbs at every
+# pooling, in both.
+#
+# </details>
+#
+# Now follow each column down. The shift gets cheaper in both networks, to a fifth with random weights, to a fiftieth with
+# trained ones. The blur costs about the same all the way with random weights, and three times as much in the end with trained
+# ones. So pooling begins to forgive, for nothing. Training forgives ten times more, and only training minds the blur.
+#
+# **Task 2.** Sort another picture, and see how well each metric agrees with you. At which error do you lose to VGG?
 
 # %%
 from sr_course.widgets import EqualError
@@ -261,7 +329,7 @@ show({**ends, "original": fur}, zoom=2, columns=3,
 # hundredths, by a woven pattern that is 5 dB *worse* than bicubic. It has forgotten too much: *a deep loss alone leaves the
 # pixels free.*
 #
-# **Task 2.** Choose the feature relu5_3 and the corner "feature" of the triangle, and descend. Then pull the mixture towards
+# **Task 3.** Choose the feature relu5_3 and the corner "feature" of the triangle, and descend. Then pull the mixture towards
 # "pixel", and towards "adversarial". Find a mixture with a small loss and no pattern.
 
 # %%
@@ -389,7 +457,7 @@ for name, one in cut.items():
 # then *costs* likeness to photographs. Their second axis asks for no truth. NIQE asks for none either: it knows the statistics
 # of photographs, and not this one. By NIQE SRGAN is the more natural on all twelve.
 #
-# **Task 3.** Click through the plane. Which points are beaten in both axes? Select the pair, and blend.
+# **Task 4.** Click through the plane. Which points are beaten in both axes? Select the pair, and blend.
 
 # %%
 from sr_course.widgets import PerceptionDistortion, PlanePoint
