@@ -27,7 +27,7 @@ show({**skies, "original": sky}, zoom=1,
 #
 # | | |
 # |:--|:--|
-# | **You will** | find out whether batch norm is guilty; count zeros in VGG; build the RRDB by hand and count its numbers; compute who is pulled by a relativistic loss; predict five ablations; blend two networks; enlarge your own photograph and see why that fails |
+# | **You will** | find out whether batch norm is guilty; count zeros in VGG; build the RRDB by hand and count its numbers; compute who is pulled by a relativistic loss; predict five ablations; blend two networks; find the pixels that made a patch; enlarge your own photograph and see why that fails |
 # | **You need** | lessons 3 and 4 |
 # | **Time** | 60 to 90 minutes; the cells alone run in under two minutes |
 # | **GPU** | not needed |
@@ -364,9 +364,73 @@ PerceptionDistortion(points, [Sample(lr=small_wall[..., :24, :24], hr=wall[..., 
 # then? The two differ in network, phase 1 and steps too, and RRDB-S was 0.7 dB behind SRResNet-S before the game began.
 # Comparing two whole recipes is no ablation. SRGAN is far down and far right: nearest in texture, farthest in pixels.
 #
+# ## Which pixels made this?
+#
+# How far a network *could* see, its kernels tell. How far *does* it look? A **local attribution map** (Gu and Dong 2021) asks
+# which pixels of the small picture made the edges in a patch of the result. The small picture begins blurred and is sharpened
+# step by step. At each step a pixel's share is the gradient times its change. All shares add up to what the patch has gained.
+#
+# One number says how widely they are spread: the **diffusion index**, 100 · (1 − G). G, the Gini coefficient, is 0 where all
+# have equal shares and near 1 where one has everything: the mean difference of two shares, over twice the mean share. Some
+# pixels take edges away; of them the size counts.
+#
+# **Predict,** with a pencil: which index have four pixels with shares of 4, 0, 0, 0?
+
+# %%
+from sr_course import inspection
+from sr_course.inspection import attribute, diffusion_index
+
+shares = torch.tensor([4.0, 0, 0, 0])
+difference = (shares[:, None] - shares).abs().mean()  # of all 16 pairs
+assert abs(diffusion_index(shares) - 100 * (1 - difference / (2 * shares.mean()))) < 1e-4
+print(f"4, 0, 0, 0: a mean difference of {difference:.1f}, an index of {diffusion_index(shares):.1f}")
+
+# %% [markdown]
+# **Predict.** SRCNN, SRResNet-S, RRDB-S: which of them draws on most pixels, for a patch of 16 x 16 on the watchtower?
+
+# %% tags=["nbval-rtol=0.02"]
+hill = small_wall[..., 4:36, 9:41]  # (1, 3, 32, 32)
+spread = {}
+for name in ("srcnn", "srresnet-s", "rrdb-s"):
+    dealt = attribute(networks[name], hill, (56, 56, 16), steps=16)  # top, left and side of the patch
+    assert dealt.incompleteness < 0.01  # the shares add up
+    sizes = dealt.map.abs()  # (32, 32)
+    rows = sizes.sum(dim=1).nonzero().flatten().tolist()
+    most = sizes.flatten().sort(descending=True).values.cumsum(0) < 0.99 * sizes.sum()
+    spread[name] = dealt.diffusion_index
+    print(f"{name:10} could see {inspection.look(networks[name], hill).root.sees:>6}; rows {rows[0]:2} to {rows[-1]} of 32 have a share; "
+          f"99% lie in {100 * most.float().mean():4.1f}% of the pixels; index {spread[name]:.1f}")
+    if name == "srcnn":
+        assert rows[0] >= 14 - 4 and rows[-1] <= 17 + 4  # the patch lies in rows 14 to 17
+assert spread["srresnet-s"] > spread["rrdb-s"] > spread["srcnn"]
+
+# %% [markdown]
+# SRCNN's shares end where it can see no farther: 4 rows above and below the patch. The other two reach to every row. Yet nearly
+# all of the patch comes from a few pixels around it, and RRDB-S, which could see twice as far as SRResNet-S, looks *less* far. What a network could see says
+# little about what it has learned to use. Gu and Dong found that networks which draw on more pixels do better, on the whole;
+# here, too, RRDB-S is behind.
+#
+# **Task 3.** Click a pixel of the result, then "Find them". Try the tower, the forest, the bare slope. Is there a place where
+# RRDB-S has the larger index?
+
+# %%
+from sr_course.widgets import FeatureExplorer
+
+explorer = FeatureExplorer({"SRResNet-S": networks["srresnet-s"], "RRDB-S": networks["rrdb-s"]}, hill, layer="")
+explorer.attribute()
+explorer
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# We tried fifteen places and found none. Compare two networks at one place only: another place is another question, with another
+# index.
+#
+# </details>
+#
 # ## Your own photograph
 #
-# **Task 3.** Take a photograph of yours, from a phone. Choose a part and a network, compare, download. Then try another
+# **Task 4.** Take a photograph of yours, from a phone. Choose a part and a network, compare, download. Then try another
 # network. (Without one, the example is the panda.) Nothing leaves this machine.
 
 # %%
