@@ -30,7 +30,7 @@ show({name: one[..., 96:306, 90:330] for name, one in pictures.items()},
 #
 # | | |
 # |:--|:--|
-# | **You will** | compute a convolution and a ReLU by hand; count a network's parameters; train a small SRCNN that beats bicubic; find out why papers measure luma, cut borders and name their loss; debug a training loop |
+# | **You will** | compute a convolution and a ReLU by hand; count a network's parameters; train a small SRCNN that beats bicubic; find out why papers measure luma, cut borders and name their loss; switch a network's maps off, one by one; debug a training loop |
 # | **You need** | lesson 1; what a gradient step is |
 # | **Time** | 60 to 90 minutes; the cells alone run in under two minutes |
 # | **GPU** | not needed |

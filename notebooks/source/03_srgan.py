@@ -483,6 +483,8 @@ def apart(one, other):
 assert abs(apart(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 1.0])) - 3 / 5) < 1e-6
 twins = {"MSE": load("srresnet"), "GAN": load("srgan")}
 face = bicubic_lr(panda["original"], 4)[..., 29:61, 18:50]
+
+# %%
 layers = ["head.conv", *(f"blocks.{number}" for number in (0, 4, 8, 12, 15)), "trunk", "up1", "up2"]
 answers = []
 for network in twins.values():

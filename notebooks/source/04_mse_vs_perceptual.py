@@ -236,12 +236,11 @@ FeatureExplorer(networks["vgg16"], {name: faces[name] for name in ("shifted", "b
 # **Predict.** The shifted face is farther from the sharp one in pixels. In which layer is the blurred one farther for the
 # first time? And with random weights?
 
-# %% tags=["nbval-rtol=0.02", "nbval-atol=0.02"]
+# %%
 from sr_course.features import tap
 
 layers = [f"conv{place}" for place in ("1_1", "1_2", "2_1", "2_2", "3_1", "3_3", "4_1", "4_3", "5_1", "5_3")]
 ratios = {}
-print("squared error, % of the features' own squares\n" + " " * 9 + "   shift    blur   ratio" * 2)
 for network in networks.values():
     answers = {}
     for kind, face in faces.items():
@@ -252,6 +251,9 @@ for network in networks.values():
         sharp, *others = (answers[kind][layer] for kind in faces)
         shift, soft = (100 * ((one - sharp).square().mean() / sharp.square().mean()).item() for one in others)
         ratios.setdefault(layer, []).append((shift, soft, soft / shift))
+
+# %% tags=["nbval-rtol=0.02", "nbval-atol=0.02"]
+print("squared error, % of the features' own squares\n" + " " * 9 + "   shift    blur   ratio" * 2)
 for layer, both in ratios.items():
     print(f"{layer:9}" + "".join(f"{shift:8.2f}{soft:8.2f}{ratio:8.1f}" for shift, soft, ratio in both))
 for before, after in (("conv1_2", "conv2_1"), ("conv2_2", "conv3_1"), ("conv3_3", "conv4_1"), ("conv4_3", "conv5_1")):
