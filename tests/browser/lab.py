@@ -64,6 +64,7 @@ def serve(folder: Path) -> Iterator[Lab]:
         "JUPYTER_DATA_DIR": str(folder / "data"),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "JUPYTER_TOKEN": token,
+        "SR_COURSE_DATA": str(folder / "course"),  # a lesson keeps answers there, and these are not the user's
     }
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
@@ -82,7 +83,7 @@ def serve(folder: Path) -> Iterator[Lab]:
             _stop(lab, server)
 
 
-def run_notebook(page: Any, lab: Lab, name: str) -> None:
+def run_notebook(page: Any, lab: Lab, name: str, seconds: int = 600) -> None:
     """Open a notebook and run all its cells; a cell that fails, or a widget that cannot be shown, fails the test."""
     page.goto(f"{lab.url}/lab/tree/{name}?token={lab.token}&reset")
     page.locator(".jp-NotebookPanel:visible .jp-Cell").first.wait_for(timeout=START_SECONDS * 1000)
@@ -91,7 +92,13 @@ def run_notebook(page: Any, lab: Lab, name: str) -> None:
         timeout=START_SECONDS * 1000,
     )
     page.evaluate("() => window.jupyterapp.shell.collapseLeft()")  # on a narrow screen nothing else would be seen
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.evaluate(
+        """seconds => Promise.race([
+            window.jupyterapp.commands.execute("notebook:run-all-cells"),
+            new Promise((_, refuse) => setTimeout(refuse, 1000 * seconds, `the cells still run after ${seconds} s`)),
+        ])""",
+        seconds,
+    )
     failed = page.locator("[data-mime-type='application/vnd.jupyter.error']")
     assert failed.count() == 0, failed.first.inner_text()
     assert page.get_by_text("Error displaying widget").count() == 0
@@ -172,7 +179,7 @@ def clear_outputs(page: Any, selector: str, before: int) -> None:
 
 
 def keep_screenshot(page: Any, name: str) -> None:
-    """Keep what the page looks like, for a person to look at: some faults are seen only there."""
+    """Keep what the page, or an element of it, looks like, for a person to look at: some faults are seen only there."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
