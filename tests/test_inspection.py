@@ -12,6 +12,7 @@ from torch import nn
 from sr_course import images, zoo
 from sr_course.data.shipped import photos
 from sr_course.errors import ImageError, ModelError
+from sr_course.features import DEPTHS, VGGFeatures
 from sr_course.inspection import (
     ablated,
     arithmetic,
@@ -93,6 +94,18 @@ def test_a_field_larger_than_the_picture_is_found_on_a_longer_one():
     anatomy = look(seeded(lambda: SRResNet(blocks=16, channels=2)), noise(1, 3, 24, 24))
     assert anatomy.root.field.size == (80, 80)  # Ledig et al. 2017, fig. 4, counted in tests/models/test_describe.py
     assert anatomy.root.field.frame(0, 0, 24, 24) == (0, 0, 24, 24)
+
+
+def test_vgg_sees_what_is_counted_on_paper():
+    anatomy = look(VGGFeatures(("conv5_3",), backbone="random"), noise(1, 3, 128, 128))
+    expected, sees, jump = {}, 1, 1
+    for block, depth in enumerate(DEPTHS["random"], 1):
+        for convolution in range(1, depth + 1):
+            sees += 2 * jump  # a kernel of 3 reaches one further on each side
+            expected[f"conv{block}_{convolution}"] = f"{sees} px"
+        sees, jump = sees + jump, 2 * jump  # a pool of 2, and each step is twice as long
+    assert {layer.name: layer.sees for layer in anatomy.root.walk() if layer.name} == expected
+    assert expected["conv5_3"] == "196 px"
 
 
 def test_srcnn_sees_17_enlarged_pixels_and_8_small_ones():

@@ -23,7 +23,7 @@ from sr_course.inspection.running import as_maps, hooked, prepare, run, tensor_o
 
 _THICKNESS = 8  # px of the strip across: wider than half of any kernel of the course, and even for shuffles
 _LONG_STRIP = 256  # px
-_MOST_WORK = 25_000_000_000  # multiplications that finding the fields may cost: seconds on one core
+_MOST_WORK = 45_000_000_000  # multiplications that finding the fields may cost: seconds on one core
 _MOST_PROBES = 65
 
 Way = Literal["rows", "columns"]
@@ -150,16 +150,19 @@ def _probe_one_way(
     count = 2 if steps == 1 else max(2, min(2 * steps + 1, _MOST_PROBES, side // 2))
     found: dict[str, _Found] = dict.fromkeys(grids, "unknown")
 
-    def look_along(length: int, thickness: int, names: Sequence[str]) -> None:
+    def look_along(length: int, thickness: int, wanted: _Found) -> None:
+        names = [name for name, one in found.items() if one == wanted]
         if names and count * length * thickness * price <= _MOST_WORK:
             spans = _spans(network, picture, way, length, thickness, count, names)
             found.update({name: _reach(*span) for name, span in spans.items()})
 
-    look_along(side, min(_THICKNESS, across), list(grids))
-    # a network of one size only does not take a strip, and leaves the layers behind the one that stopped it
-    look_along(side, across, [name for name, one in found.items() if one == "unknown"])
+    look_along(side, min(_THICKNESS, across), "unknown")
+    # a network that halves the picture often does not take a thin strip, and one of a single size takes none at all
+    thickness = min(max(_THICKNESS, steps), across)
+    look_along(side, thickness, "unknown")
+    look_along(side, across, "unknown")
     if side < _LONG_STRIP:
-        look_along(_LONG_STRIP, _THICKNESS, [name for name, one in found.items() if one == "everything"])
+        look_along(_LONG_STRIP, thickness, "everything")
     return found
 
 

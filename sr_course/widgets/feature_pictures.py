@@ -115,7 +115,9 @@ def histogram(values: Tensor) -> dict[str, Any]:
 
 
 def number(value: float) -> str:
-    """Three digits, with a real minus."""
+    """Three digits, more for a whole number above 999, with a real minus."""
+    if abs(value) >= 999.5:
+        return f"{value:,.0f}".replace("-", "−")
     return f"{value:.3g}".replace("-", "−") if value else "0"
 
 

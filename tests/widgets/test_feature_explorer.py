@@ -184,6 +184,12 @@ def test_ablation_shows_what_the_network_makes_without(network, lr):
     assert explorer.order == "energy"  # this layer was not ranked
 
 
+def test_numbers_are_short():
+    assert [number(one) for one in (0.0, -0.01234, 12.345, 999.4, 6321.7, -1e6)] == [
+        "0", "−0.0123", "12.3", "999", "6,322", "−1,000,000",
+    ]  # fmt: skip
+
+
 def test_ablation_without_a_truth_and_without_a_picture(network, lr):
     explorer = FeatureExplorer(network, lr, tool="ablation")
     assert "the result is the same" in explorer._panel["text"]
