@@ -20,7 +20,7 @@ test-unit: $(VENV)/test.done
 test-notebooks: $(VENV)/test.done
 	$(BIN)/python -m pytest --nbval notebooks $(PARALLEL) --dist loadfile --nbval-cell-timeout 120
 
-test-browser: $(VENV)/browser.done  ## the widgets in a real browser
+test-browser: $(VENV)/browser.done  ## every widget, and every lesson with its widgets, in a real browser
 	$(BIN)/python -m pytest tests/browser -m browser -rs
 
 course: $(VENV)/lab.done  ## run every lesson, write one offline page each and a table of minutes to build/course

@@ -194,9 +194,8 @@ def _make(folder: Path, files: Sequence[Path], reduce: Sequence[int], sources: d
     try:
         digest, offset, pictures = hashlib.sha256(), 0, []
         with part.open("xb") as file:
-            for path in tqdm(
-                files, desc="decoding pictures once", unit="picture", disable=len(files) < 10, leave=False
-            ):
+            silent = True if len(files) < 10 else None  # None is tqdm's way to say: only on a terminal
+            for path in tqdm(files, desc="decoding pictures once", unit="picture", disable=silent, leave=False):
                 picture = torch.from_numpy(np.array(images.read_pil(path))).permute(2, 0, 1)  # (3, H, W) uint8
                 for factor in reduce:
                     if min(picture.shape[-2:]) < factor:

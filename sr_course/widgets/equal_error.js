@@ -32,6 +32,8 @@ function render({ model, el }) {
   truth.canvas.setAttribute("aria-label", `The reference: ${model.get("_scene")}`);
   truth.figure.classList.add("sr-equal-reference");
   const list = element("ol", { class: "sr-equal-list", "aria-label": "Your order, from the nearest to the farthest" });
+  const table = element("div", { class: "sr-equal-table" }, truth.figure, list);
+  table.style.setProperty("--sr-width", truth.figure.style.maxWidth); // all are as large: unlike factors would mislead
   const cards = new Map(); // by letter
   const told = element("div", { class: "sr-equal-told", role: "status" });
   const note = element("p", { class: "sr-note", role: "status" });
@@ -42,7 +44,7 @@ function render({ model, el }) {
     { class: "sr-view sr-equal", role: "group", "aria-label": "Distortions of one squared error" },
     bar,
     element("p", { class: "sr-equal-task" }, "All have the same squared error. Which looks nearest to the reference? Put it first, and the farthest last."),
-    element("div", { class: "sr-equal-table" }, truth.figure, list),
+    table,
     told,
     left,
     note,

@@ -370,7 +370,7 @@ function render({ model, el }) {
     fit(view.input, view.given, input, side);
     view.given.setAttribute("aria-label", `The picture that ${view.name} is given`);
     paint(view.given, bitmaps._sheet, input, edition);
-    placeFrame(view.frame, scene.frame);
+    placeFrame(view.frame, known.frame);
   }
 
   // As large as there is room for, by a whole factor where it is small.

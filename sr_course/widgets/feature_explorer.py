@@ -6,7 +6,7 @@ import contextlib
 import math
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -167,9 +167,9 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
         self._attributed: list[Attribution] = []
         self._shown = _Shown()
         tree = self._views[0].anatomy.root
-        wanted = layer if layer is not None else _first(tree)
+        wanted = layer if layer is not None else _first(view.anatomy.root for view in self._views)
         super().__init__(
-            _title=self._views[0].anatomy.network,
+            _title=" and ".join(dict.fromkeys(view.anatomy.network for view in self._views)),
             _names=[view.name for view in self._views],
             _tree=[_row(one, depth) for one, depth in _flat(tree)],
             _steps=[] if self._history is None else list(self._history.snapshots),
@@ -225,6 +225,13 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
     def _node(self) -> Layer:
         return self._views[0].anatomy.layer(self.layer)
 
+    def _said(self, say: Callable[[Layer], str]) -> str:
+        """What is said of the layer; of each network's where these are unlike."""
+        words = {view.name: say(view.anatomy.layer(self.layer)) for view in self._views}
+        if len(set(words.values())) == 1:
+            return words[self._views[0].name]
+        return "; ".join(f"{name}: {word}" for name, word in words.items())
+
     def _network(self, view: _View) -> nn.Module:
         return self._networks[self.snapshot] if self._networks else view.network
 
@@ -266,9 +273,9 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
     def _check_layer(self, proposal: Any) -> str:
         node = self._views[0].anatomy.layer(proposal.value)
         for view in self._views[1:]:
-            other = view.anatomy.layer(proposal.value).shape
-            if other is None or node.shape is None or other[:1] != node.shape[:1]:
-                raise ModelError(f"{node.name}: results of {node.shape} and {other} have no channels in common.")
+            other = view.anatomy.layer(proposal.value)
+            if not _fits(node, other):
+                raise ModelError(f"{node.name}: results of {node.shape} and {other.shape} have no channels in common.")
         if not node.has_maps:
             why = node.note or "Rows and columns of its result are not known."
             raise ModelError(f"{node.name or 'the network'}: has no maps to look at. {why}")
@@ -454,12 +461,15 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
                     "value": number(value),
                     "histogram": histogram(chosen),
                     "input": sheet.add(as_rgb(view.anatomy.picture)),
+                    "frame": self._frame(view),
                 }
             )
         height, width = shown.maps[0].shape[1:]
+        called = f"{node.name}: {node.kind}" if node.name else self._title
+        facts = self._said(lambda one: f"{one.parameters:,} parameters, a pixel sees {one.sees or 'nothing'}")
         return {
-            "heading": f"{node.name or self._title}: {node.kind}, {_many(self._count(), 'map')} of {width}×{height}",
-            "facts": f"{node.parameters:,} parameters, a pixel sees {node.sees or 'nothing'}. {node.note}".strip(),
+            "heading": f"{called}, {_many(self._count(), 'map')} of {height}×{width}",
+            "facts": f"{facts}. {node.note}".strip(),
             "scale": self._scale_words(float(shown.reaches.max())),
             "orders": self._orders(),
             "order": self.order,
@@ -470,7 +480,6 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
             "size": [height, width],
             "reach": number(reach),
             "views": enlarged,
-            "frame": self._frame(),
             "notes": self._notes,
         }
 
@@ -498,22 +507,22 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
             return f"One scale for all maps{beyond}: blue −{number(reach)}, white 0, orange +{number(reach)}."
         return f"Each map on its own scale{beyond}: blue below zero, white 0, orange above; full at the ± beside it."
 
-    def _frame(self) -> list[float] | None:
+    def _frame(self, view: _View) -> list[float] | None:
         """What the pixel sees in theory, as top, left, bottom and right in parts of the picture."""
-        node = self._node()
-        if node.field is None:
+        field = view.anatomy.layer(self.layer).field
+        if field is None:
             return None
-        height, width = self._views[0].anatomy.picture.shape[-2:]
+        height, width = view.anatomy.picture.shape[-2:]
         row, column = self.pixel
-        top, left, bottom, right = node.field.frame(row, column, height, width)
+        top, left, bottom, right = field.frame(row, column, height, width)
         return [top / height, left / width, bottom / height, right / width]
 
     # --- the tools
 
     def _kernels_panel(self, sheet: Sprite) -> Scene:
-        figures = []
-        texts = []
-        for view in self._views:
+        figures, texts = [], []
+        views = list({id(view.network): view for view in self._views}.values())  # two pictures have the same kernels
+        for view in views:
             module = self._network(view).get_submodule(self.layer)
             if not isinstance(module, nn.Conv2d):
                 return {"text": f"{type(module).__name__} has no kernels; look at a Conv2d for them.", "figures": []}
@@ -522,10 +531,11 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
             picture = kernel_grid(kernels[:_KERNELS] / reach)
             count = f"{_KERNELS} of {len(kernels)}" if len(kernels) > _KERNELS else f"{len(kernels)}"
             size = "×".join(map(str, kernels.shape[1:]))
-            figures.append({"name": view.name, "picture": sheet.add(picture), "square": True})
+            name = view.name if len(views) > 1 else self._title
+            figures.append({"name": name, "picture": sheet.add(picture), "square": True})
             bias = "" if module.bias is None else f", bias {number(float(module.bias[self.channel].detach()))}"
             texts.append(
-                f"{_prefix(self._views, view)}{count} {'kernel' if len(kernels) == 1 else 'kernels'} {size}, one for "
+                f"{_prefix(views, view)}{count} {'kernel' if len(kernels) == 1 else 'kernels'} {size}, one for "
                 f"each map before; full colour at ±{number(reach)}{bias}."
             )
         return {"text": " ".join(texts), "figures": figures}
@@ -533,7 +543,6 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
     def _field_panel(self, sheet: Sprite) -> Scene:
         row, column = self.pixel
         figures, texts = [], []
-        node = self._node()
         for view in self._views:
             picture = view.anatomy.picture
             height, width = picture.shape[-2:]
@@ -541,8 +550,10 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
                 self._network(view), picture, self.layer, channel=self.channel, row=row, column=column,
                 most_side=max(height, width),
             )  # fmt: skip
-            figures.append({"name": view.name, "picture": sheet.add(heat(picture, gradient)), "frame": self._frame()})
-            frame = (0, 0, height, width) if node.field is None else node.field.frame(row, column, height, width)
+            moves = sheet.add(heat(picture, gradient))
+            figures.append({"name": view.name, "picture": moves, "frame": self._frame(view)})
+            field = view.anatomy.layer(self.layer).field
+            frame = (0, 0, height, width) if field is None else field.frame(row, column, height, width)
             if float(gradient.sum()) == 0:
                 texts.append(f"{_prefix(self._views, view)}No gradient passes here: the value is cut off at zero.")
             else:
@@ -550,8 +561,8 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
                 texts.append(f"{_prefix(self._views, view)}90 % of the gradient lies within {side} px.")
         sums = self._sums()
         return {
-            "text": f"Frame: what row {row}, column {column} could see, {node.sees}. Orange: what moves it. "
-            + " ".join(texts),
+            "text": f"Frame: what row {row}, column {column} could see, {self._said(lambda one: one.sees)}. "
+            "Orange: what moves it. " + " ".join(texts),
             "figures": figures,
             **({"sums": sums} if sums else {}),
         }
@@ -560,7 +571,7 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
         """Patch, kernel and products in numbers, for the layer that looks at the picture itself."""
         view = self._views[0]
         network = self._network(view)
-        if self.layer != _first(view.anatomy.root) or not isinstance(network.get_submodule(self.layer), nn.Conv2d):
+        if self.layer != _first([view.anatomy.root]) or not isinstance(network.get_submodule(self.layer), nn.Conv2d):
             return None
         row, column = self.pixel
         taken: Arithmetic = arithmetic(
@@ -589,7 +600,8 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
             words = _difference(base, without, view.truth)
             if _is_picture(base):
                 figures.append({"name": f"{view.name}, all channels", "picture": sheet.add(as_rgb(base))})
-                figures.append({"name": f"{len(self.off)} off", "picture": sheet.add(as_rgb(without))})
+                if self.off:
+                    figures.append({"name": f"{len(self.off)} off", "picture": sheet.add(as_rgb(without))})
             texts.append(f"{_prefix(self._views, view)}{words}")
         known = self._importance.get(self.layer)
         measured = ""
@@ -616,9 +628,10 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
 
     def _attribution_panel(self, sheet: Sprite) -> Scene:
         if not self._attributed:
+            side = min(ATTRIBUTION_SIDE, *self._views[0].anatomy.picture.shape[-2:])
             return {
-                "text": f"Which of the {ATTRIBUTION_SIDE}×{ATTRIBUTION_SIDE} pixels about the chosen one made the "
-                "result there? Press the button; it takes some seconds.",
+                "text": f"Which of the {side}×{side} pixels about the chosen one made the result there? Press the "
+                "button; it takes some seconds.",
                 "figures": [],
             }
         figures, texts = [], []
@@ -650,8 +663,7 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
     def _attribution(self, view: _View) -> Attribution:
         times, picture = self._times(view), view.anatomy.picture
         height, width = picture.shape[-2:]
-        rows, columns = (min(ATTRIBUTION_SIDE, one) for one in (height, width))
-        rows = columns = min(rows, columns)
+        rows = columns = min(ATTRIBUTION_SIDE, height, width)
         map_height, map_width = self._shown.maps[0].shape[1:]
         row = int((self.pixel[0] + 0.5) * height / map_height)
         column = int((self.pixel[1] + 0.5) * width / map_width)
@@ -686,17 +698,20 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
             draw.text((x, y + thumb.height), f"{mark}{cell['channel']}", ink, ImageFont.load_default(11))
         bottom = top + -(-len(scene["cells"]) // columns) * 64
         left, each = 580, 150 if len(self._views) == 2 else 300
-        for at, view in enumerate(scene["views"]):
-            x = left + at * (each + 8)
-            enlarged = fitted(pictures[view["picture"]], each)
-            y = write(draw, x, top, f"{view['name']}, channel {self.channel}: {view['value']}", font, each)
+        places = [left + at * (each + 8) for at in range(len(scene["views"]))]
+        below = max(
+            write(draw, x, top, f"{view['name']}, channel {self.channel}: {view['value']}", font, each)
+            for x, view in zip(places, scene["views"], strict=True)
+        )
+        for x, view in zip(places, scene["views"], strict=True):
+            enlarged, y = fitted(pictures[view["picture"]], each), below
             sheet.paste(enlarged, (x, y))
             height, width = scene["size"]
             cross(draw, x, y, enlarged.size, (self.pixel[0] + 0.5) / height, (self.pixel[1] + 0.5) / width)
             y += enlarged.height + 6
             given = fitted(pictures[view["input"]], each)
             sheet.paste(given, (x, y))
-            outline(draw, x, y, given.size, scene["frame"])
+            outline(draw, x, y, given.size, view["frame"])
             bottom = max(bottom, y + given.height)
         top = write(draw, 0, bottom + _GAP, panel["text"], font, _STILL)
         x, lowest = 0, top
@@ -805,11 +820,23 @@ def _row(layer: Layer, depth: int) -> dict[str, Any]:
     }
 
 
-def _first(root: Layer) -> str:
-    """The first convolution that ran, or the first layer with maps."""
-    usable = [one for one in root.walk() if one.has_maps and not one.parts]
-    found = next((one for one in usable if one.kind.startswith("Conv2d")), None) or next(iter(usable), root)
+def _first(roots: Iterable[Layer]) -> str:
+    """The first convolution that ran, or the first layer with maps; of several networks, one that they share."""
+    first, *others = ({one.name: one for one in root.walk()} for root in roots)
+    usable = [
+        one
+        for one in first.values()
+        if one.has_maps and not one.parts and all(_fits(one, known.get(one.name)) for known in others)
+    ]
+    found = next((one for one in usable if one.kind.startswith("Conv2d")), None) or next(iter(usable), first[""])
     return found.name
+
+
+def _fits(one: Layer, other: Layer | None) -> bool:
+    """Whether two networks' layers have as many channels, so that these stand side by side."""
+    if other is None or one.shape is None or other.shape is None:
+        return False
+    return one.shape[:1] == other.shape[:1]
 
 
 # --- words and numbers

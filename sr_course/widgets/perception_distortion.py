@@ -633,7 +633,7 @@ class PerceptionDistortion(Still, anywidget.AnyWidget):
                 draw.ellipse((x - 8 * fine, y - 8 * fine, x + 8 * fine, y + 8 * fine), outline="black", width=2 * fine)
             box = _free_box((x, y), font.getlength(point.name), 14 * fine, 11 * fine, taken, _PLANE[0] * fine)
             taken.append(box)
-            draw.text((box[0], box[1]), point.name, "black", font)
+            draw.text((box[0], box[1]), point.name, "black", font, stroke_width=fine, stroke_fill="white")
 
     def _said_where(self) -> str:
         return f"on crop {self.crop + 1}" if self._on_crop else "means over pictures"

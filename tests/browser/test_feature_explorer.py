@@ -85,7 +85,7 @@ def test_the_tools(page, lab):
     root.get_by_role("button", name="Rank the channels").click()
     slider = root.get_by_role("slider", name="Channels off")
     slider.wait_for(timeout=60_000)
-    before = pixels(root.locator(".sr-fx-figures canvas").nth(1))
+    before = pixels(root.locator(".sr-fx-figures canvas").first)  # with all
     slider.focus()
     page.keyboard.press("End")
     wait_for(page, "len(explorer.off)", "64")

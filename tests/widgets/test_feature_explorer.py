@@ -108,7 +108,7 @@ def test_value_and_frame_follow_the_pixel(network, lr):
     explorer = FeatureExplorer(network, lr, layer="head.conv")
     tell(explorer, channel=4, pixel=[3, 20])
     assert explorer.value == pytest.approx(float(record(network, lr, "head.conv")[4, 3, 20]), rel=1e-3)
-    assert explorer._scene["frame"] == [0, 16 / 24, 8 / 20, 1]  # 9x9 about it, within 20x24
+    assert explorer._scene["views"][0]["frame"] == [0, 16 / 24, 8 / 20, 1]  # 9x9 about it, within 20x24
     histogram = explorer._scene["views"][0]["histogram"]
     assert max(histogram["bars"]) == 1
     lowest = float(record(network, lr, "head.conv")[4].min())
@@ -160,6 +160,7 @@ def test_the_field_tool_draws_gradient_and_sums(network, lr):
 def test_ablation_shows_what_the_network_makes_without(network, lr):
     hr = noise(1, 3, 40, 48, seed=1)
     explorer = FeatureExplorer(network, lr, truth=hr, tool="ablation", layer="tail.conv")
+    assert len(explorer._panel["figures"]) == 1  # nothing is off: there is one result
     tell(explorer, off=[1])
     with torch.no_grad():
         base = network(lr)
@@ -207,7 +208,8 @@ def test_ablation_without_a_truth_and_without_a_picture(network, lr):
 def test_attribution_looks_at_the_patch_about_the_pixel(lr):
     network = seeded(lambda: SRCNN(2, channels=(4, 3)))
     explorer = FeatureExplorer(network, lr, layer="conv1")
-    tell(explorer, pixel=[24, 20])
+    tell(explorer, pixel=[24, 20], tool="attribution")
+    assert "20×20 pixels" in explorer._panel["text"]  # of a picture of 20x24
     explorer.attribute()
     (one,) = explorer._attributed
     assert one.patch == (16, 12 - 0, 16)  # 16 pixels about row 24 and column 20 of the result
@@ -241,11 +243,29 @@ def test_two_networks_by_difference_with_one_cursor(lr):
         assert explorer._problem == ""
 
 
+def test_two_networks_of_different_kinds_begin_with_a_layer_of_both(lr):
+    deep, wide = seeded(lambda: SRResNet(2, blocks=1, channels=5)), seeded(lambda: SRCNN(2))
+    explorer = FeatureExplorer({"deep": deep, "wide": wide}, lr)
+    assert explorer.layer == ""  # the pictures are all that they share
+    assert explorer._scene["heading"] == "SRResNet and SRCNN, 3 maps of 40×48"
+    facts = []
+    for name, network in (("deep", deep), ("wide", wide)):
+        count = sum(one.numel() for one in network.parameters())
+        facts.append(f"{name}: {count:,} parameters, a pixel sees {look(network, lr).root.sees}")
+    assert explorer._scene["facts"] == "; ".join(facts) + "."
+    frames = [view["frame"] for view in explorer._scene["views"]]
+    assert frames[0] != frames[1]
+    tell(explorer, layer="head.conv")
+    assert "head.conv" in explorer._problem
+    assert explorer.layer == ""
+
+
 def test_two_pictures(network, lr):
     explorer = FeatureExplorer(network, {"photo": lr, "dark": lr / 2}, order="difference")
     assert [view["name"] for view in explorer._scene["views"]] == ["photo", "dark"]
     difference = (record(network, lr, "head.conv") - record(network, lr / 2, "head.conv")).square().mean(dim=(1, 2))
     assert explorer._scene["cells"][0]["channel"] == int(difference.argmax())
+    assert [figure["name"] for figure in explorer._panel["figures"]] == ["SRResNet"]  # both have the same kernels
 
 
 def test_through_the_snapshots_of_a_run():
@@ -422,7 +442,7 @@ def test_notebook_gets_the_live_view_a_still_and_a_line_of_text(lr):
     kept = kept_by_notebook(explorer)
     assert kept.text.startswith(
         "FeatureExplorer(SRCNN, conv1: Conv2d k9n64s1".replace("n64", "n4")
-        + ", 4 maps of 24×20, sees 9 px, by index: 0 1 2 3; channel 2 at 10, 12: "
+        + ", 4 maps of 20×24, sees 9 px, by index: 0 1 2 3; channel 2 at 10, 12: "
     )
     assert kept.alt.startswith("Inside SRCNN. conv1")
     assert len(kept.html) < 400_000
