@@ -54,8 +54,8 @@ class VGGFeatures(nn.Module):
         layers: which features are wanted, such as `conv2_2` and `relu5_3`; the network ends with the deepest.
         backbone: `vgg16`, which ships with the course; `vgg19`, torchvision's, which SRGAN and ESRGAN take; `random`, a
             VGG16 that never saw a picture, as a control: what does training add?
-        weights: the file of the weights, where it is not in its usual place: beside this module for `vgg16`, where
-            torchvision keeps its downloads for `vgg19`.
+        weights: the file of the weights, where it is not in its usual place: beside this module for `vgg16`; for
+            `vgg19` where `sr-course data get vgg19-imagenet` puts it, or else where torchvision keeps its downloads.
 
     Raises:
         ModelError: an unknown backbone or layer, or weights that are not here or are damaged.
@@ -199,7 +199,7 @@ def _vgg16(path: Path | None) -> _Weights:
 
 
 def _vgg19(path: Path | None) -> _Weights:
-    path = path or Path(torch.hub.get_dir()) / "checkpoints" / VGG19_FILE
+    path = path or _vgg19_file()
     remedy = "Get it with `sr-course data get vgg19-imagenet`, or take vgg16, which ships with the course."
     try:
         content = path.read_bytes()
@@ -217,6 +217,16 @@ def _vgg19(path: Path | None) -> _Weights:
         for kind in ("weight", "bias")
     }
     return weights, _TORCHVISION_MEAN, _TORCHVISION_STD
+
+
+def _vgg19_file() -> Path:
+    from sr_course.data.catalog import find_entry, load_catalog
+    from sr_course.data.fetch import is_here, path_of
+
+    entry = find_entry(load_catalog(), "vgg19-imagenet")
+    if is_here(entry):
+        return path_of(entry) / entry.file
+    return Path(torch.hub.get_dir()) / "checkpoints" / VGG19_FILE
 
 
 def _random(path: Path | None) -> _Weights:

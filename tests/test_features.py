@@ -248,6 +248,7 @@ def test_a_card_that_is_amiss(own_vgg16, card):
 def test_another_file_in_the_place_of_vgg19(vgg19_file, tmp_path, monkeypatch):
     with pytest.raises(ModelError, match=r"is damaged, or not torchvision's vgg19-dcbb9e9d\.pth .*take vgg16"):
         VGGFeatures(["relu5_4"], "vgg19", weights=vgg19_file)
+    monkeypatch.setenv("SR_COURSE_DATA", str(tmp_path / "empty"))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(ModelError, match=r"checkpoints.vgg19-dcbb9e9d\.pth: the weights of vgg19 cannot be read"):
         VGGFeatures(["relu5_4"], "vgg19")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from sr_course.errors import ModelError
@@ -191,18 +190,8 @@ class PerceptualOptions:
         from sr_course.features import VGGFeatures
         from sr_course.losses import PerceptualLoss
 
-        features = VGGFeatures([name for name, _ in self.layers], self.backbone, weights=self._fetched())
+        features = VGGFeatures([name for name, _ in self.layers], self.backbone)
         return PerceptualLoss(dict(self.layers), distance=self.distance, rescale=self.rescale, features=features)
-
-    def _fetched(self) -> Path | None:
-        """Where the catalog's VGG19 is, if it was fetched."""
-        if self.backbone != "vgg19":
-            return None
-        from sr_course.data.catalog import find_entry, load_catalog
-        from sr_course.data.fetch import is_here, path_of
-
-        entry = find_entry(load_catalog(), "vgg19-imagenet")
-        return path_of(entry) if is_here(entry) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,12 +16,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+import torchvision
 
+from sr_course import features
 from sr_course.data import fetch
 from sr_course.data.cache import cache_folder, human_size
-from sr_course.data.catalog import Checksum, Entry, Member
+from sr_course.data.catalog import Checksum, Entry, Member, load_catalog
 from sr_course.data.fetch import get, is_here, path_of, verify
-from sr_course.errors import DataError
+from sr_course.errors import DataError, ModelError
+from sr_course.training.recipes import SRGAN_PAPER
 from tests.data.local_server import file, make_tar, make_zip, sha256, status
 
 FILES = {"set/HR/a.png": random.Random(0).randbytes(300_000), "set/HR/b.png": b"b"}
@@ -467,3 +471,25 @@ def test_an_unknown_name_and_a_missing_catalog_are_status_2(tmp_path):
     code, out, err = run("data", "--catalog", tmp_path / "none.toml", "list")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "none.toml" in err
+
+
+def test_the_vgg19_that_was_fetched_is_the_one_that_the_papers_loss_takes(server, cache, tmp_path, monkeypatch):
+    layers = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["E"]).eval()  # with random weights
+    written = tmp_path / "vgg19.pth"
+    torch.save({f"features.{name}": one for name, one in layers.state_dict().items()}, written)
+    content = written.read_bytes()
+    known = load_catalog()["vgg19-imagenet"]
+    one = replace(known, mirrors=(server.url("/vgg19", file(content)),), size=len(content))
+    one = replace(one, checksum=Checksum("sha256", sha256(content)))
+    monkeypatch.setattr("sr_course.data.catalog.load_catalog", lambda: {one.name: one})
+    monkeypatch.setattr(features, "VGG19_SHA256_BEGINS", sha256(content)[:8])
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "nothing"))
+    with pytest.raises(ModelError, match="sr-course data get vgg19-imagenet"):
+        SRGAN_PAPER.perceptual.build()
+    get(one)
+    loss = SRGAN_PAPER.perceptual.build()
+    sr, hr = torch.rand(2, 1, 3, 32, 32).unbind()
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])  # torchvision's of ImageNet
+    theirs = [layers[:36]((x - mean[:, None, None]) / std[:, None, None]) for x in (sr, hr)]  # up to relu5_4
+    expected = ((theirs[0] - theirs[1]) / 12.75).square().sum(dim=1).mean()
+    assert loss(sr, hr).item() == pytest.approx(expected.item(), rel=1e-4)
