@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread a process, for the tests run in parallel by process.
 PARALLEL := -n auto --maxprocesses 4
 
-.PHONY: lab test test-unit test-notebooks test-browser course notebooks lint clean
+.PHONY: lab test test-unit test-notebooks test-browser chromium course notebooks lint clean
 
 lab: $(VENV)/lab.done  ## open the lessons in JupyterLab; options for it in ARGS, as in make lab ARGS=--no-browser
 	$(BIN)/sr-course lab $(ARGS)
@@ -20,8 +20,14 @@ test-unit: $(VENV)/test.done
 test-notebooks: $(VENV)/test.done
 	$(BIN)/python -m pytest --nbval notebooks $(PARALLEL) --dist loadfile --nbval-cell-timeout 120
 
-test-browser: $(VENV)/browser.done  ## every widget, and every lesson with its widgets, in a real browser
+test-browser: $(VENV)/browser.done chromium  ## every widget, and every lesson with its widgets, in a real browser
 	$(BIN)/python -m pytest tests/browser -m browser -rs
+
+# Debian's, where it is missing and the user may; without one the tests are skipped, and say what to install.
+chromium:
+	@[ -n "$$CHROMIUM" ] || command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+		[ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+		{ apt-get update -q && apt-get install -y -q --no-install-recommends chromium; } || true
 
 course: $(VENV)/lab.done  ## run every lesson, write one offline page each and a table of minutes to build/course
 	$(BIN)/python tools/notebooks.py course
