@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -157,7 +155,6 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
         tool: str = "kernels",
         most_side: int = MOST_SIDE,
     ) -> None:
-        _close_those_of_this_cell(self)
         self._turn = threading.RLock()  # JupyterLab lets two threads of the kernel answer its controls
         self._quiet = True
         self._history = network if isinstance(network, History) else None
@@ -265,9 +262,7 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
         with self._turn:
             self._views, self._networks, self._attributed = [], [], []
             self._importance, self._history, self._shown = {}, None, _Shown()
-            layout = self.layout
             super().close()
-            layout.close()  # which has a channel of its own
 
     @traitlets.validate("layer")
     def _check_layer(self, proposal: Any) -> str:
@@ -764,36 +759,6 @@ class _Shown:
     reaches: Tensor = field(default_factory=lambda: torch.zeros(0))  # of each channel: full colour from here on
     pictures: list[Image.Image] = field(default_factory=list)
     panel_pictures: list[Image.Image] = field(default_factory=list)
-
-
-# --- a cell that is run again
-
-_OPEN: dict[str, list[tuple[str, weakref.ref[FeatureExplorer]]]] = {}
-
-
-def _close_those_of_this_cell(newcomer: FeatureExplorer) -> None:
-    """Close what an earlier run of the same notebook cell has left open: nobody sees it any more."""
-    cell, message = _where()
-    if cell is None:
-        return
-    kept = []
-    for sender, reference in _OPEN.get(cell, []):
-        one = reference()
-        if one is not None and sender != message:
-            one.close()
-        elif one is not None:
-            kept.append((sender, reference))
-    _OPEN[cell] = [*kept, (message, weakref.ref(newcomer))]
-
-
-def _where() -> tuple[str | None, str]:
-    """The notebook cell that runs now, and the message that runs it; nothing outside of a notebook."""
-    with contextlib.suppress(ImportError, AttributeError, KeyError, TypeError):
-        from IPython import get_ipython
-
-        parent = get_ipython().get_parent()
-        return parent["metadata"]["cellId"], parent["header"]["msg_id"]
-    return None, ""
 
 
 # --- the tree

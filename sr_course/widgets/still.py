@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
+import weakref
 from typing import Any, Literal
 
+import ipywidgets
 from PIL import Image, ImageDraw, ImageFont
 
 from sr_course.lessons.display import picture_html
@@ -21,8 +24,22 @@ class Still:
     A notebook stores the still, with its alternative text; a viewer that runs no kernel shows it. The line of text is
     compared when the stored outputs are checked, so it holds the widget's state and its numbers, rounded.
 
+    Where a notebook cell is run again, what it made before is closed first: with its threads, its tensors and its
+    channel to the browser.
+
     Name it before the widget class in the list of bases.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        _close_those_of_this_cell(self)
+        super().__init__(*args, **kwargs)
+
+    def close(self) -> None:
+        """Close the widget and what it consists of: its layout, and the widgets in it, have channels of their own."""
+        parts = _parts(self) if self.comm is not None else []  # type: ignore[attr-defined]  # of the widget class
+        super().close()  # type: ignore[misc]
+        for part in parts:
+            part.close()
 
     def still(self) -> Image.Image:
         """Draw what the widget shows now."""
@@ -78,3 +95,41 @@ def write_label(image: Image.Image, text: str, *, side: Literal["left", "right"]
 
 def _text_width(text: str) -> int:
     return math.ceil(ImageFont.load_default(_LABEL_SIZE).getlength(text))
+
+
+def _parts(widget: Any) -> list[ipywidgets.Widget]:
+    """The widgets that a widget's traits hold, and those that these hold."""
+    found = []
+    for value in (getattr(widget, name) for name in widget.keys):
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(one, ipywidgets.Widget):
+                found += [one, *_parts(one)]
+    return found
+
+
+_OPEN: dict[str, list[tuple[str, weakref.ref[Still]]]] = {}
+
+
+def _close_those_of_this_cell(newcomer: Still) -> None:
+    """Close what an earlier run of the same notebook cell has left open: nobody sees it any more."""
+    cell, message = _where()
+    if cell is None:
+        return
+    kept = []
+    for sender, reference in _OPEN.get(cell, []):
+        one = reference()
+        if one is not None and sender != message:
+            one.close()
+        elif one is not None:
+            kept.append((sender, reference))
+    _OPEN[cell] = [*kept, (message, weakref.ref(newcomer))]
+
+
+def _where() -> tuple[str | None, str]:
+    """The notebook cell that runs now, and the message that runs it; nothing outside of a notebook."""
+    with contextlib.suppress(ImportError, AttributeError, KeyError, TypeError):
+        from IPython import get_ipython
+
+        parent = get_ipython().get_parent()
+        return parent["metadata"]["cellId"], parent["header"]["msg_id"]
+    return None, ""

@@ -264,9 +264,8 @@ class UpscaleMyPhoto(Still, ipywidgets.VBox):  # type: ignore[misc]  # ipywidget
                 self._job = None
             self._upload = self._original = None
             self.results = {}
-            before = () if self._before is None else (self._before,)
-            for one in (*self.children, *before):
-                one.close()
+            if self._before is not None:
+                self._before.close()
         super().close()
 
     @property

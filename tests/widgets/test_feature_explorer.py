@@ -18,7 +18,7 @@ from sr_course.inspection import ablated, importance, judge, look, record
 from sr_course.models.srcnn import SRCNN
 from sr_course.models.srresnet import SRResNet
 from sr_course.training.history import read_history, shipped_run
-from sr_course.widgets import FeatureExplorer, feature_explorer
+from sr_course.widgets import FeatureExplorer, feature_explorer, still
 from sr_course.widgets.feature_pictures import number, signed_colours
 from tests.widgets.notebook import kept_by_notebook
 
@@ -386,7 +386,7 @@ def hooks(network: nn.Module) -> int:
 
 def test_after_200_layers_and_a_second_run_of_the_cell_all_is_as_it_was(monkeypatch):
     cell = {"metadata": {"cellId": "one"}, "header": {"msg_id": "1"}}
-    monkeypatch.setattr(feature_explorer, "_where", lambda: (cell["metadata"]["cellId"], cell["header"]["msg_id"]))
+    monkeypatch.setattr(still, "_where", lambda: (cell["metadata"]["cellId"], cell["header"]["msg_id"]))
     network = seeded(lambda: SRResNet(4, blocks=4, channels=12))
     picture = noise(1, 3, 40, 40)
     modes = [module.training for module in network.modules()]
@@ -419,7 +419,7 @@ def test_after_200_layers_and_a_second_run_of_the_cell_all_is_as_it_was(monkeypa
 
 
 def test_two_explorers_of_one_cell_stay(network, lr, monkeypatch):
-    monkeypatch.setattr(feature_explorer, "_where", lambda: ("two", "1"))
+    monkeypatch.setattr(still, "_where", lambda: ("two", "1"))
     one, other = (FeatureExplorer(network, lr) for _ in range(2))
     assert one._views
     assert other._views
