@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from benchmarks.machine import described
+from benchmarks.timing import best, heading, row
 from sr_course import images, zoo
 from sr_course.data.shipped import photos
 from sr_course.resample import imresize
@@ -35,7 +34,7 @@ def main() -> None:
     hr = images.centre_crop(images.read(large.path), SIDE * SCALE, SIDE * SCALE)
     lr = imresize(hr, 1 / SCALE).clamp(0, 1)
     print(described(arguments.threads))
-    print(f"{'milliseconds, the best of ' + str(arguments.repeats):46}{'clock':>8}{'processor':>11}{'bar':>7}")
+    heading(arguments.repeats)
     opening(lr, hr, arguments.repeats)
     for name in ("srcnn", "srresnet-s"):
         dragging(name, lr, hr, arguments.repeats)
@@ -83,22 +82,6 @@ def tell(explorer: FeatureExplorer, **changes: object) -> None:
     """What the browser does."""
     explorer._hear(explorer, {"set": changes}, [])
     assert not explorer._problem, explorer._problem
-
-
-def best(call: Callable[[], object], repeats: int, before: Callable[[], object] = lambda: None) -> tuple[float, float]:
-    """Shortest time of a call on the clock, and of the processor, in milliseconds; what comes before does not count."""
-    walls, cpus = [], []
-    for _ in range(repeats):
-        before()
-        wall, cpu = time.perf_counter(), time.process_time()
-        call()
-        walls.append(1e3 * (time.perf_counter() - wall))
-        cpus.append(1e3 * (time.process_time() - cpu))
-    return min(walls), min(cpus)
-
-
-def row(title: str, times: tuple[float, float], bar: int | None) -> None:
-    print(f"{title:46}{times[0]:8.0f}{times[1]:11.0f}{bar or '':>7}", flush=True)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def main() -> None:
 
 def batches(folder: Path, repeats: int) -> None:
     """Batches of 16 crops of 96x96, from pictures of two sizes."""
-    print(f"\nA batch of {BATCH} crops of {CROP}x{CROP}, x{SCALE}, milliseconds")
+    print(f"\nA batch of {BATCH} crops of {CROP}x{CROP}, x{SCALE}, milliseconds (bar: 2 with their LR)")
     print(f"{'pictures':22}{'crops alone':>14}{'with their LR':>16}{'a PNG a crop':>16}{'ratio':>9}")
     for title, (width, height) in {"sub-images, 480x480": (480, 480), "whole, 2040x1356": (2040, 1356)}.items():
         files = pngs(folder / f"{width}", width, height)
@@ -123,8 +123,9 @@ def steps(name: str, threads: int, repeats: int) -> None:
     best = {title: min(rounds[1:]) for title, rounds in times.items()}
     for title, (dispatches, megabytes) in costs.items():
         print(f"{title:34}{best[title]:9.1f}{dispatches:12.0f}{megabytes:10.0f}")
-    calls = costs[PLAIN][0] / costs[ENGINE][0]
-    print(f"plain / engine: {best[PLAIN] / best[ENGINE]:.2f} in time, {calls:.2f} in dispatches")
+    calls, grown = (costs[PLAIN][at] / costs[ENGINE][at] for at in range(2))
+    ratio = best[PLAIN] / best[ENGINE]
+    print(f"plain / engine: {ratio:.2f} in time, {calls:.2f} in dispatches, {grown:.2f} in memory")
 
 
 def host_costs(name: str, title: str, threads: int) -> tuple[float, float]:
