@@ -87,6 +87,7 @@ MOVES: dict[str, list[Press | Mouse]] = {
         Mouse("button[aria-label^='Both in turn: 10 ']", ".sr-gan-panels"),
     ],
     "InterpolationSlider": along_a_slider(".sr-result canvas"),
+    "LiveCurve": [],  # grows while its cell trains, and has nothing to take hold of
     "LossLab": [
         *along_a_slider("canvas >> nth=1"),
         Mouse(".sr-lab-framed >> nth=0", "canvas >> nth=2", by=(-40, -40)),
