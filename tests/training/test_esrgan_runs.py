@@ -125,7 +125,7 @@ def test_a_shipped_run_is_that_of_its_recipe(name):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("SR_COURSE_SLOW"), reason="takes a minute a run; set SR_COURSE_SLOW to run it")
-@pytest.mark.parametrize("name", ["rrdb-s", "esrgan-s"])
+@pytest.mark.parametrize("name", ["rrdb-s", "esrgan-s", "esrgan-s-vanilla-gan"])
 def test_a_shipped_run_can_be_repeated(tmp_path, one_thread, name):
     """The first 50 steps again, from the recipe alone: every term, and how hard each side pulls, line by line."""
     folder = SHIPPED / f"{name}_x4"

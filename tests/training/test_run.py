@@ -198,7 +198,7 @@ def test_adversarial_training_killed_and_resumed_byte_for_byte(recipe, tmp_path,
 
 @POSIX
 @pytest.mark.slow
-@pytest.mark.skipif(not os.environ.get("SR_COURSE_SLOW"), reason="takes a minute; set SR_COURSE_SLOW to run it")
+@pytest.mark.skipif("SR_COURSE_LONG_TESTS" not in os.environ, reason="a minute; set SR_COURSE_LONG_TESTS to run")
 def test_killed_ten_times_and_resumed_byte_for_byte(recipe, tmp_path, start):
     kill_and_resume(recipe, tmp_path, start, kills=10)
 
