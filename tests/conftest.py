@@ -1,12 +1,18 @@
-"""What several tests share: the benchmarks, when the machine has them, and pictures made on the spot."""
+"""What several tests share: benchmarks and weights, when the machine has them, and pictures made on the spot."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
+from torch import nn
+
+from sr_course import zoo
+from sr_course.data.catalog import load_catalog
+from sr_course.data.fetch import is_here
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -20,12 +26,9 @@ def benchmark(name: str) -> Path:
     root = Path(os.environ.get("SR_COURSE_BENCHMARKS", REPOSITORY.parent / "shared" / "data"))
     folder = root / name
     if not folder.is_dir():
-        message = (
+        not_here(
             f"{folder} is missing; set SR_COURSE_BENCHMARKS to the folder that holds {name}/HR and {name}/LR_bicubic"
         )
-        if os.environ.get("SR_COURSE_REQUIRE_BENCHMARKS"):
-            pytest.fail(message)
-        pytest.skip(message)
     return folder
 
 
@@ -33,8 +36,15 @@ def original_weights(name: str) -> Path:
     """Find published weights as they were before they came here: below SR_COURSE_ORIGINALS, or in shared/assets."""
     root = Path(os.environ.get("SR_COURSE_ORIGINALS", REPOSITORY.parent / "shared" / "assets"))
     if not (root / name).is_file():
-        pytest.skip(f"{root / name} is missing; set SR_COURSE_ORIGINALS to the folder that holds it")
+        not_here(f"{root / name} is missing; set SR_COURSE_ORIGINALS to the folder that holds it")
     return root / name
+
+
+def not_here(message: str) -> NoReturn:
+    """Leave a test out, or let it fail where SR_COURSE_REQUIRE_BENCHMARKS says that its files must be there."""
+    if os.environ.get("SR_COURSE_REQUIRE_BENCHMARKS"):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 @pytest.fixture
@@ -45,6 +55,16 @@ def set5() -> Path:
 @pytest.fixture
 def set14() -> Path:
     return benchmark("Set14")
+
+
+@pytest.fixture
+def x4plus() -> nn.Module:
+    """Real-ESRGAN's network as the zoo loads it where its weights were fetched, otherwise with the same from a copy."""
+    if is_here(load_catalog()["realesrgan-x4plus"]):
+        return zoo.load("realesrgan-x4plus")
+    network = zoo.make_network(zoo.card("realesrgan-x4plus"))
+    zoo.load_weights(network, original_weights("realesrgan_x4plus_fp16.safetensors"))
+    return network.eval()
 
 
 @pytest.fixture

@@ -16,8 +16,6 @@ from PIL import Image, ImageCms
 from torch import nn
 
 from sr_course import images, zoo
-from sr_course.data.catalog import find_entry, load_catalog
-from sr_course.data.fetch import is_here
 from sr_course.data.shipped import photo
 from sr_course.errors import ImageError
 from sr_course.models.blend import SelfEnsemble
@@ -146,11 +144,9 @@ def test_the_overlaps_of_shipped_networks(name):
     assert seam(network, lr, shared // 8) > 1
 
 
-def test_the_overlap_of_x4plus():
-    if not is_here(find_entry(load_catalog(), "realesrgan-x4plus")):
-        pytest.skip("its weights are not here: sr-course data get realesrgan-x4plus")
+def test_the_overlap_of_x4plus(x4plus):
     lr = images.read(photo("brick_house").path)[..., 140:152, 128:272]
-    assert seam(zoo.load("realesrgan-x4plus"), lr, zoo.method("realesrgan-x4plus").overlap) <= 1
+    assert seam(x4plus, lr, zoo.method("realesrgan-x4plus").overlap) <= 1
 
 
 @pytest.mark.parametrize("options", [{"tile": 0}, {"overlap": -1}])
