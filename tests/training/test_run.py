@@ -15,6 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from sr_course import zoo
 from sr_course.cli import main
 from sr_course.training.checkpoints import checkpoints, load_run
 from sr_course.training.log import read_log
@@ -80,6 +81,19 @@ def test_every_recipe_trains(tmp_path, tiny_values, capsys, model, size):
     assert all(record["terms"] for record in of_event(run, "train"))
     sr = load_run(run)(torch.rand(1, 3, 12, 12))
     assert sr.shape == (1, 3, 24, 24)
+
+
+def test_the_classroom_srgan_takes_a_step_as_it_is_but_for_smaller_batches(tmp_path, pictures):
+    run = tmp_path / "run"
+    values = {"data": pictures, "validation": pictures, "validation-pictures": 1, "steps": 1, "log-every": 1}
+    values |= {"batch-size": 1, "hr-crop": 32, "snapshot-steps": "0,1"}
+    chosen = [str(part) for name, value in values.items() for part in (f"--{name}", value)]
+    assert train("srgan", "--recipe", "classroom", "--out", run, *chosen) == 0
+    (record,) = of_event(run, "train")
+    assert set(record["terms"]) >= {"perceptual", "adversarial"}
+    network, began = load_run(run), zoo.load("srresnet")  # 16 blocks at x4, from which it starts
+    moved = [(one - other).abs().max() for one, other in zip(network.parameters(), began.parameters(), strict=True)]
+    assert 0 < max(moved) < 2e-4  # Adam's first step is as long as the learning rate, 1e-4; the zoo's weights are fp16
 
 
 def test_a_run_learns_and_tells_what_it_did(recipe, tmp_path):
