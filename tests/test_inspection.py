@@ -508,7 +508,7 @@ def test_on_the_small_picture_srcnns_map_lies_in_its_field(photo):
     assert (bottom, right) == last[2:]
 
 
-@pytest.mark.parametrize("name", ["bicubic", "srcnn", "srresnet-s"])
+@pytest.mark.parametrize("name", ["bicubic", "srcnn", "srresnet-s", "rrdb-s"])
 def test_shares_add_up_to_the_change(name, photo):
     lr = images.centre_crop(photo[0], 24, 24)
     found = attribute(zoo.load(name), lr, (40, 40, 16), steps=50)

@@ -135,7 +135,7 @@ def seam(network: nn.Module, lr: torch.Tensor, shared: int) -> float:
     return float(255 * (part - whole).abs().max())
 
 
-@pytest.mark.parametrize("name", ["srresnet", "srgan", "srresnet-s"])
+@pytest.mark.parametrize("name", [one.name for one in zoo.cards() if one.weights is not None])
 def test_the_overlaps_of_shipped_networks(name):
     """On the wall of bricks, where a seam is worst: nothing is seen of it, and with an eighth of the overlap it is."""
     network, shared = zoo.load(name), zoo.method(name).overlap
@@ -201,7 +201,7 @@ print(status("VmHWM") - before, round(tile_bytes(network, 4) * side), 4 * 17 * w
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads a process's peak from Linux' /proc")
 @pytest.mark.parametrize(("name", "width", "height", "tile"), [
-    ("nearest", 1200, 1000, 256), ("srresnet-s", 120, 90, 64), ("srresnet", 88, 80, 64),
+    ("nearest", 1200, 1000, 256), ("srresnet-s", 120, 90, 64), ("rrdb-s", 120, 90, 64), ("srresnet", 88, 80, 64),
 ])  # fmt: skip
 def test_memory_stays_within_its_formula(tmp_path, name, width, height, tile):
     """Copied pixels at a tenth of 12 megapixels: there the result counts; a network on a few tiles: there the tile."""
