@@ -117,8 +117,7 @@ for name, (p, q) in answers.items():
     print(f"{name:22} D = {p / (p + q):.2f}")
 
 # %% [markdown]
-# Grey is found out at once. A wire passes, best when it is not always the same one. No word about whether it is the *right*
-# wire.
+# Grey is found out at once. A wire passes, best when it is not always the same one, and be it the wrong one.
 #
 # The same from the course's module, for the whole family of errors |guess − truth|ᵖ:
 
@@ -175,7 +174,7 @@ for _, row in sorted(rows):
 
 # %% [markdown]
 # MSE sees no difference. SSIM has no good word for the shift: it places it beside JPEG, and below the false texture. VGG
-# parts them in two: light, contrast and shift nearly cost nothing, all that harms feathers costs eight times the shift or
+# parts them in two: light, contrast and shift cost next to nothing, all that harms feathers nearly eight times the shift or
 # more. The random network has the tendency, but its worst is not four times its best.
 #
 # Is that VGG's training, or would any stack of convolutions do? A clean test: move a picture by one pixel, or blur it with
@@ -199,8 +198,7 @@ assert far["random"]["blur"] < 2 * far["random"]["shift"]
 
 # %% [markdown]
 # By squared error the shift is the worse one. To random features the blur is somewhat farther; to trained ones, many times.
-# **That is what training adds:** VGG had to name birds wherever they sat, so it learned not to mind a pixel. And to name
-# them it needed feathers.
+# **That is what training adds:** VGG had to name birds wherever they sat, and to name them it needed feathers.
 #
 # But in which layer? VGG halves its maps four times: **max pooling** keeps the largest of each 2 x 2. Here is a hair in a row
 # of eight pixels, moved by one, or blurred.
@@ -327,7 +325,7 @@ show({**ends, "original": fur}, zoom=2, columns=3,
 
 # %% [markdown]
 # MSE comes back: with the truth at hand there is no doubt, so no blur. In training there is doubt, and then it averages. Layer
-# 2_2 comes back too, in other pixels: 3 dB better, where MSE gained 20. Layer 5_3 is served as well, its loss falls to a few
+# 2_2 comes back too, in other pixels: 3 dB better, where MSE gained nearly 22. Layer 5_3 is served as well, its loss falls to a few
 # hundredths, by a woven pattern that is 5 dB *worse* than bicubic. It has forgotten too much: *a deep loss alone leaves the
 # pixels free.*
 #
@@ -369,9 +367,9 @@ show({label: one[..., 110:260, 70:270] for label, one in {**made, "original": pa
      alt="A panda's face: soft by MSE and L1 alike, crisper under a fine grid by VGG 2_2, pale under a grid by VGG 5_3, crisper with a faint grid by VGG and adversary")
 
 # %% [markdown]
-# MSE and L1 cannot be told apart: where all answers are as likely, mean and median are neighbours. VGG 2_2 has crisper fur, and
-# a fine grid over it; VGG 5_3 a grid and paler colours, as in the descent: nothing holds the pixels. The adversary shows the
-# grid least of the three, and some hairs. Small networks and 800 steps are not SRGAN; but the *direction* is the loss's.
+# MSE and L1 cannot be told apart. VGG 2_2 has crisper fur, and a fine grid over it; VGG 5_3 a grid and paler colours, as in the
+# descent: nothing holds the pixels. The adversary shows the grid least of the three, and some hairs. Small networks and 800
+# steps are not SRGAN; but the *direction* is the loss's.
 #
 # ## Measure
 #
@@ -455,9 +453,23 @@ for name, one in cut.items():
 
 # %% [markdown]
 # The mirrored truth has the best texture and is nowhere near. So no number will do: **one axis for how near, one for how
-# real**. Blau and Michaeli (2018) proved that beyond a point no method can improve on both: lower distortion
-# then *costs* likeness to photographs. Their second axis asks for no truth. NIQE asks for none either: it knows the statistics
-# of photographs, and not this one. By NIQE SRGAN is the more natural on all twelve.
+# real**. Blau and Michaeli (2018) proved that beyond a point lower distortion *costs* likeness to photographs. Their second
+# axis asks for no truth. NIQE asks for none either: it knows the statistics of photographs, and not this one. By NIQE SRGAN
+# is the more natural on all twelve. How far may NIQE be trusted?
+
+# %%
+from sr_course.naturalness import niqe
+
+print("of the 12 photographs, more natural in blocks of 2 x 2 than as they are:")
+for one in photos("test"):
+    whole = images.read(one.path)
+    blocky = imresize(whole, 1 / 2).clamp(0, 1).repeat_interleave(2, dim=-2).repeat_interleave(2, dim=-1)
+    natural, in_blocks = niqe(whole).item(), niqe(blocky).item()
+    if in_blocks < natural:
+        print(f"{one.name}: NIQE {natural:.2f}, in blocks {in_blocks:.2f}")
+
+# %% [markdown]
+# Not blindly: the Eiffel Tower in blocks it takes for more natural than the photograph itself.
 #
 # **Task 4.** Click through the plane. Which points are beaten in both axes? Select the pair, and blend.
 
@@ -502,8 +514,7 @@ InterpolationSlider(load("srresnet"), load("srgan"), small_view, names=("SRResNe
 # <details><summary>Answer</summary>
 #
 # Blended in weights, leaves come late: up to α = 0.5 little changes, then much. Blended as pictures, the leaves are there at
-# once, half transparent. At the same PSNR the pictures even have the smaller VGG distance on this crop, though Wang et al.
-# preferred the weights, by eye. Set both to the same PSNR, and say which you would print.
+# once, half transparent. Set both to the same PSNR, and say which you would print. Wang et al. preferred the weights.
 #
 # </details>
 #
