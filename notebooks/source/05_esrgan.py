@@ -76,10 +76,9 @@ show(stretched, zoom=2, columns=3,
 
 # %% [markdown]
 # The blotch goes: 91 levels become 3. And a weave comes all over the sky, its spread 18 where the truth has 4: this crop is no
-# training batch either. *The same weights, other statistics, another picture*: that is what batch norm does here. It is not
-# guilty alone. SRResNet has the very same layers, and an even sky. And SRGAN-S of lesson 3, without batch norm, has no blotch
-# but a faint grid, which is the adversary's own. Wang et al. (2018, sec. 3.1) say it with the same care: batch norm makes
-# artefacts when the network is deep and trained as a GAN.
+# training batch either. But batch norm is not guilty alone. SRResNet has the very same layers, and an even sky. And SRGAN-S of
+# lesson 3, without batch norm, has no blotch but a faint grid, the adversary's own. Wang et al. (2018, sec. 3.1) say it with
+# the same care: batch norm makes artefacts when the network is deep and trained as a GAN.
 #
 # **Tweak 2: features before the activation.** SRGAN compares features of VGG after their ReLU.
 #
@@ -263,9 +262,9 @@ for name, figures in found.items():
 # %% [markdown]
 # Two tweaks bring the texture nearer: the relativistic loss and the features before the activation. The L1 term holds 0.3 dB
 # and does nothing to the texture. The two that change the network do *not* help here: with batch norm, or with residual
-# blocks, the texture is even nearer, for some PSNR. That is no refutation: ours has four blocks, the paper's 23, and its
-# argument was about depth. But it is what these runs show, with one seed and 12 crops. The paper itself added its changes one
-# after the other and judged by eye (Wang et al. 2018, sec. 4.4).
+# blocks, the texture is even nearer, for some PSNR. That is no refutation, with one seed and 12 crops: ours has four blocks,
+# the paper's 23, and its argument was about depth. The paper added its changes one after the other and judged by eye (Wang et
+# al. 2018, sec. 4.4).
 #
 # **Task 1.** Enter your predictions, uncover the table, and look at two rows side by side. Which difference do you see that
 # no column shows?
@@ -478,8 +477,7 @@ show(shown, zoom=1, columns=4,
      alt="A kingfisher by four methods: sharp from the clean picture; from the other soft, and SRGAN blows its noise up")
 
 # %% [markdown]
-# A third of a decibel is left: no network knows that the soft edge was the lens's doing, or that noise is no texture. SRGAN
-# falls below bicubic.
+# A third of a decibel is left, and SRGAN falls below bicubic: no network knows that noise is no texture.
 #
 # The way out is not another network but other pairs. **Real-ESRGAN** (Wang et al. 2021) is the very RRDBNet of this lesson,
 # trained on pictures blurred, shrunk, made noisy and packed as JPEG, twice over, at random. Its weights, 33 MB, do not ship;
@@ -500,7 +498,7 @@ else:
     print("realesrgan-x4plus is not here; the lesson goes on without it")
 
 # %% [markdown]
-# On Set5 x4 this course measures it at 26.63 dB, *below bicubic's* 28.42 (Kim et al. 2016, table 2). That is no failure.
+# On Set5 x4 this course measures it at 26.63 dB, *below bicubic's* 28.43, both by the protocol matlab-y. That is no failure.
 # Set5's small pictures are clean, and it was taught to distrust what it is given: fine grain might be noise, so it is wiped
 # off and drawn anew. A figure answers the question of its test set, and that one nobody asked it.
 #
@@ -515,9 +513,9 @@ from sr_course.zoo import cards
 
 test = {one.name: m for one in cards() for m in one.measured if m.data == "the course's test photographs"}
 test["bicubic"] = evaluate("bicubic", shipped_pairs("test"), protocol=MATLAB_Y)
-print("                    12 photographs  12 crops                    of one pixel")
+print("                   12 whole pictures  12 crops                    of one pixel")
 print("                     PSNR    SSIM      VGG      parameters    multiply-adds")
-for name, network in {**networks, "realesrgan-x4plus": full}.items():
+for name, network in {**networks, "realesrgan-x4plus": full}.items():  # full is untrained: it is only counted
     layers = [layer for layer in describe(network, 24).layers if "Conv2d" in layer.kind]
     adds = sum(layer.parameters * layer.shape[-1] * layer.shape[-2] for layer in layers) / 96**2  # biases counted too
     p, s = (f"{test[name].psnr:.2f}", f"{test[name].ssim:.4f}") if name in test else ("–", "–")
@@ -530,19 +528,19 @@ for name, took in seconds.items():
     print(f"{name:12} {took / (crops.shape[0] * 96 * 96 / 1e6):6.1f} seconds per megapixel")
 
 # %% [markdown]
-# PSNR and SSIM stand on the networks' cards, measured on the 12 whole test photographs; VGG was measured above, on crops.
-# Where you have Set5, `sr-course evaluate srgan --data Set5` measures it. Beside the published figures:
+# PSNR and SSIM stand on the networks' cards, measured on the 12 whole test photographs; VGG was measured above, on a crop of
+# 96 x 96 from each. x4plus was counted on an untrained RRDBNet: training changes no count. Beside the published figures:
 
 # %%
-print("Set5 x4             measured here        published")
+print("Set5 x4             measured here              published")
 theirs = {one.model: f"{one.psnr:.2f} / {one.ssim:.4f}, {one.source.split(';')[0]}" for one in PUBLISHED
           if (one.data, one.scale) == ("Set5", 4)}
 for one in cards():
     for m in one.measured:
         if m.data == "Set5" and one.name in (*networks, "realesrgan-x4plus"):
-            print(f"{one.name:18}  {m.psnr:.2f} / {m.ssim:.4f}    {theirs.get(one.name, '–')}")
-print("RRDB, in pixels                         32.73 / .9011, Wang et al. 2018, on DIV2K and Flickr2K")
-print("ESRGAN                                  about 30.45 / .868, README of SPSR (Ma et al. 2020)")
+            print(f"{one.name:18}  {m.psnr:.2f} / {m.ssim:.4f} {m.protocol:12}{theirs.get(one.name, '–')}")
+print(f"{'RRDB, in pixels':47}32.73 / .9011, Wang et al. 2018, on DIV2K and Flickr2K")
+print(f"{'ESRGAN':47}about 30.45 / .868, README of SPSR (Ma et al. 2020)")
 
 
 # %% [markdown]
@@ -553,9 +551,8 @@ print("ESRGAN                                  about 30.45 / .868, README of SPS
 # - 31.81 / .894 has no primary source that we know of. Wang et al. 2018 give the RRDB in pixels, 32.73 / .9011, and no mean
 #   PSNR of ESRGAN on Set5. Ma et al., who ran ESRGAN, give 30.45, 1.4 dB less.
 #
-# So: .827 contradicts its own source. 31.81 contradicts the one measurement that names its maker. *Where* either was made we
-# cannot know: a blend of RRDB and ESRGAN, another channel, a slip of the pen would all do. A number without protocol and
-# source is a rumour.
+# So: .827 contradicts its own source, and 31.81 the one measurement that names its maker. *Where* either was made we cannot
+# know. A number without protocol and source is a rumour.
 #
 # ## Exercises
 #
