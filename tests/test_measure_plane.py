@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
 
+from sr_course import zoo
+from sr_course.data.shipped import photo
 from sr_course.features import VGGFeatures
 from sr_course.metrics import PERCEPTUAL_LAYERS, perceptual_distance, psnr, structure_distance, texture_distance
 from tools import measure_plane
+
+SHIPPED = json.loads(measure_plane.FILE.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +57,27 @@ def test_a_method_that_does_not_exist(tmp_path, capsys):
         measure_plane.main(["magic"], tmp_path / "plane.json")
     assert "there is no model 'magic'" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+# The file that ships.
+
+
+def test_the_shipped_file_says_what_the_cards_say():
+    trained = [name for name in SHIPPED["methods"] if name != "bicubic"]
+    assert {"srresnet", "srgan", "srresnet-s", "srgan-s"} < set(trained)
+    for name in trained:
+        (told,) = (row for row in zoo.card(name).measured if "test photographs" in row.data)
+        figures = SHIPPED["methods"][name]
+        assert sum(figures["psnr"]) / 12 == pytest.approx(told.psnr, abs=0.006)
+        assert sum(figures["ssim"]) / 12 == pytest.approx(told.ssim, abs=6e-5)
+
+
+@pytest.mark.skipif("SR_COURSE_LONG_TESTS" not in os.environ, reason="half a minute; set SR_COURSE_LONG_TESTS to run")
+def test_today_s_weights_give_the_figures_of_the_shipped_file(monkeypatch):
+    """One photograph again, by a network trained on pixels, one on features and one against an adversary."""
+    monkeypatch.setattr(measure_plane, "photos", lambda _: [photo("gibbon")])
+    place = SHIPPED["photographs"].index("gibbon")
+    for name, (measured,) in measure_plane.measure_methods(["srresnet-s", "srresnet-s-vgg53", "srgan-s"]).items():
+        assert measured.keys() == SHIPPED["methods"][name].keys()
+        for figure, value in measured.items():
+            assert value == pytest.approx(SHIPPED["methods"][name][figure][place], rel=1e-3), (name, figure)
