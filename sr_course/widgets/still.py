@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 import weakref
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import ipywidgets
 from PIL import Image, ImageDraw, ImageFont
@@ -30,9 +30,11 @@ class Still:
     Name it before the widget class in the list of bases.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _close_those_of_this_cell(self)
-        super().__init__(*args, **kwargs)
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make room first: what an earlier run of the cell made is closed before the new one takes memory."""
+        made = super().__new__(cls, *args, **kwargs)
+        _close_those_of_this_cell(made)
+        return made
 
     def close(self) -> None:
         """Close the widget and what it consists of: its layout, and the widgets in it, have channels of their own."""
@@ -118,10 +120,10 @@ def _close_those_of_this_cell(newcomer: Still) -> None:
     kept = []
     for sender, reference in _OPEN.get(cell, []):
         one = reference()
-        if one is not None and sender != message:
-            one.close()
-        elif one is not None:
+        if one is not None and sender == message:
             kept.append((sender, reference))
+        elif one is not None and one.comm is not None:  # type: ignore[attr-defined]  # else it never began
+            one.close()
     _OPEN[cell] = [*kept, (message, weakref.ref(newcomer))]
 
 

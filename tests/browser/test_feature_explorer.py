@@ -23,6 +23,16 @@ DEEP = "FeatureExplorer(zoo.load('srresnet-s'), lr, truth=hr, layer='blocks.1.co
 TWO = "FeatureExplorer({'MSE': zoo.load('srresnet'), 'GAN': zoo.load('srgan')}, lr, truth=hr, order='difference')"
 RUN = "FeatureExplorer(read_history(shipped_run('srcnn_x4')))"
 
+COUNT = """
+import gc
+import comm
+import psutil
+
+def count():
+    gc.collect()
+    return psutil.Process().memory_info().rss, len(comm.get_comm_manager().comms)
+"""
+
 
 def show(page, lab, made: str = ONE, views: int = 1):
     """Run an explorer in a notebook, and return its first view once it is drawn."""
@@ -169,6 +179,23 @@ def test_a_cell_that_runs_again_frees_what_it_made(page, lab):
     wait_for(page, counted, "1")
     page.locator(".sr-fx-cell").first.wait_for(timeout=60_000)
     assert ask(page, "old() is None or not old()._views") == "True"
+
+
+def test_after_200_layers_and_a_second_run_the_kernel_is_as_it_was(page, lab):
+    show(page, lab, "FeatureExplorer(zoo.load('srresnet'), images.read(photos('test')[0].path)[..., :96, :96])")
+    ask_kernel(page, COUNT)
+    memory, channels = map(int, ask(page, "*count()").split())
+    ask_kernel(page, "layers = [row['name'] for row in explorer._tree if row['open']]")
+    hear = "for one in range(200): explorer._hear(explorer, {'set': {'layer': layers[one % len(layers)]}}, [])"
+    ask_kernel(page, hear)
+    assert int(ask(page, "len(layers)")) > 100
+    first = ask(page, "id(explorer)")
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.locator(".sr-fx-cell").first.wait_for(timeout=60_000)
+    assert ask(page, "id(explorer)") != first
+    wait_until(page, lambda: int(ask(page, "count()[1]")) == channels, "the first one's channels are closed", 60)
+    assert int(ask(page, "count()[0]")) < memory + 50e6
+    assert ask(page, "sum(len(one._forward_hooks) for one in explorer._views[0].network.modules())") == "0"
 
 
 def test_a_kernel_that_is_gone_is_told(page, lab):
