@@ -4,8 +4,8 @@ What an enlargement takes at most, beside Python, torch and the weights themselv
 
     tile_bytes(network) * (tile + 2 * overlap)**2  +  4 bytes * (pixels of the source + pixels of the result)
 
-The first part does not grow with the picture. For the networks of the course at x4 it is at most 18.4 kB a pixel, so
-1.7 GB with SRResNet's 24 shared pixels and the usual tile of 256. The second is Pillow's way to hold a picture.
+The first part does not grow with the picture. For the networks of the course at x4 it is at most 27.6 kB a pixel, so
+2.6 GB with SRResNet's 24 shared pixels and the usual tile of 256. The second is Pillow's way to hold a picture.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ _TILES_WORTH_A_BAR = 8
 _BYTES_PER_PIXEL = 4  # what Pillow takes for a pixel, be it RGB or RGBA
 _FLOAT = 4
 # Measured on the CPU: at its widest place a network takes 3 to 4 times the features there: what goes in and what comes
-# out of a convolution, and each once more in the order that the kernels want. Then the result is clamped and rounded,
+# out of a convolution, and each once more in the order that the kernels want. Over many tiles it was up to 6 times:
+# Linux' allocator keeps what was freed in pieces that do not always fit again. Then the result is clamped and rounded,
 # in steps that each make a new one.
-_COPIES_OF_FEATURES = 4.25
+_COPIES_OF_FEATURES = 6.5
 _COPIES_OF_RESULT = 5
 _UNKNOWN_FEATURES = 1024  # a pixel of the source, as SRResNet and RRDBNet have them at x4
 _PROBE = 16  # px: the side of the picture with which a network is described
@@ -82,8 +83,9 @@ def overlap_for(network: nn.Module) -> int:
 def tile_bytes(network: nn.Module, scale: int) -> float:
     """Return what a network needs at most for each source pixel that it sees at once, in bytes on the CPU.
 
-    It counts the features where the network is widest. Measured in processes of their own, at x4: SRResNet 14 to 16
-    kB where this says 18.4, SRCNN 15.2 of 18.4, RRDBNet 8 to 12 of 18.4, SRResNet-S 6.3 of 7.5, bicubic 1.5 of 1.8.
+    It counts the features where the network is widest. Measured in processes of their own, at x4, on one tile:
+    SRResNet 14 to 16 kB where this says 27.6, SRCNN 15.2 of 27.6, RRDBNet 8 to 12 of 27.6, SRResNet-S 6.3 of 10.9; on
+    twelve tiles RRDB-S 10.3 of 10.9, SRResNet-S 7.9.
     """
     try:
         layers = describe(_inner(network), _PROBE).layers
