@@ -322,7 +322,8 @@ stepper
 #
 # </details>
 #
-# SRGAN's generator is not given noise but the small picture.
+# GANs came to do much else: faces from nothing (StyleGAN), pictures to order (conditional GANs), horses into zebras
+# (CycleGAN). SRGAN's generator is not given noise but the small picture.
 #
 # ## SRGAN: two networks
 #
@@ -569,7 +570,8 @@ print("mean opinion score: " + ", ".join(f"{name} {score:.2f}" for name, score i
 #
 # ## What is invented is not evidence
 #
-# Satellites, body scanners, cameras that watch a street: somebody will act on what the picture shows.
+# Satellites, microscopes, body scanners, old films, games, cameras that watch a street: all want sharper pictures. In some,
+# somebody will act on what the picture shows.
 #
 # **Predict.** On the gate tower of lesson 2 there is a clock. Can you read it after SRGAN? And what becomes of the grooves
 # in the stone of lesson 1?
