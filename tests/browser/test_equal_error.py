@@ -108,7 +108,7 @@ def test_keyboard_sorts_flips_to_the_reference_and_chooses_the_error(page, lab):
     wait_until(page, lambda: seen(root) == "BCAD", "the answer to the first was kept")
 
 
-@pytest.mark.parametrize("width", [320, 1200])
+@pytest.mark.parametrize("width", [320, 1920])
 def test_both_widths_and_both_themes(new_page, lab, width):
     page = new_page(width, 1000)
     root = show(page, lab, side=192)

@@ -145,7 +145,7 @@ def test_keyboard_does_everything(page, lab):
     assert page.locator(".jp-CodeCell").count() == 1
 
 
-@pytest.mark.parametrize("width", [320, 1200])
+@pytest.mark.parametrize("width", [320, 1920])
 def test_both_widths_and_both_themes(new_page, lab, width):
     page = new_page(width, 1300)
     root = show(page, lab, steps=4)

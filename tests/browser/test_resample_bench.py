@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sr_course.widgets.resample_bench import Setting, measure, zone_plate
-from tests.browser.lab import ask_kernel, keep_screenshot, pixels, run_notebook, wait_until
+from tests.browser.lab import ask_kernel, assert_readable, dark_theme, keep_screenshot, pixels, run_notebook, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -73,6 +73,13 @@ def test_pictures_are_square_and_fit_every_width(page, lab):
             assert box["width"] <= 240.5
             assert box["x"] + box["width"] <= width
         keep_screenshot(page, f"bench-{width}")
+
+
+def test_dark_theme_is_readable(page, lab):
+    show(page, lab)
+    with dark_theme(page):
+        assert_readable(page.locator(".sr-resample-bench"), "button:visible", ".widget-label:visible", "label:visible")
+        keep_screenshot(page, "bench-dark")
 
 
 def test_a_moving_slider_is_followed_at_once(page, lab):
