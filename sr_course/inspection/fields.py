@@ -156,11 +156,10 @@ def _probe_one_way(
             spans = _spans(network, picture, way, length, thickness, count, names)
             found.update({name: _reach(*span) for name, span in spans.items()})
 
-    look_along(side, min(_THICKNESS, across), "unknown")
     # a network that halves the picture often does not take a thin strip, and one of a single size takes none at all
-    thickness = min(max(_THICKNESS, steps), across)
-    look_along(side, thickness, "unknown")
-    look_along(side, across, "unknown")
+    thin, thickness = min(_THICKNESS, across), min(max(_THICKNESS, steps), across)
+    for one in dict.fromkeys((thin, thickness, across)):  # each once: often two of them are the same
+        look_along(side, one, "unknown")
     if side < _LONG_STRIP:
         look_along(_LONG_STRIP, thickness, "everything")
     return found

@@ -203,13 +203,14 @@ class GanStepper(Still, anywidget.AnyWidget):
             "reset": lambda _times: self.gan.reset(),
         }
         with self._turn, self.hold_sync():
-            self._heard = str(message.get("asked", ""))
+            self._heard, shown = str(message.get("asked", "")), self._answers
             if (name := message.get("set")) in _OPTIONS:
                 with contextlib.suppress(ValueError, traitlets.TraitError):  # the page then sees what holds
                     self.set_trait(name, message["value"])
             elif move := moves.get(message.get("do", "")):
                 move(min(max(int(message.get("times", 1)), 1), MOST_TIMES))
-            self._show()
+            if self._answers == shown:  # an option that has changed is shown already
+                self._show()
 
     def _show(self) -> None:
         self._panels = _panels(self.gan)
