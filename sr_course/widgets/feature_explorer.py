@@ -623,7 +623,7 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
 
     def _attribution_panel(self, sheet: Sprite) -> Scene:
         if not self._attributed:
-            side = min(ATTRIBUTION_SIDE, *self._views[0].anatomy.picture.shape[-2:])
+            side = _part_side(self._views[0].anatomy.picture)
             return {
                 "text": f"Which of the {side}×{side} pixels about the chosen one made the result there? Press the "
                 "button; it takes some seconds.",
@@ -658,18 +658,18 @@ class FeatureExplorer(Still, anywidget.AnyWidget):
     def _attribution(self, view: _View) -> Attribution:
         times, picture = self._times(view), view.anatomy.picture
         height, width = picture.shape[-2:]
-        rows = columns = min(ATTRIBUTION_SIDE, height, width)
+        part = _part_side(picture)
         map_height, map_width = self._shown.maps[0].shape[1:]
         row = int((self.pixel[0] + 0.5) * height / map_height)
         column = int((self.pixel[1] + 0.5) * width / map_width)
-        top, left = min(max(row - rows // 2, 0), height - rows), min(max(column - columns // 2, 0), width - columns)
-        side = min(16, rows * times)
+        top, left = min(max(row - part // 2, 0), height - part), min(max(column - part // 2, 0), width - part)
+        side = min(16, part * times)
         patch = (
-            min(max((row - top) * times - side // 2, 0), rows * times - side),
-            min(max((column - left) * times - side // 2, 0), columns * times - side),
+            min(max((row - top) * times - side // 2, 0), part * times - side),
+            min(max((column - left) * times - side // 2, 0), part * times - side),
             side,
         )
-        crop = picture[..., top : top + rows, left : left + columns]
+        crop = picture[..., top : top + part, left : left + part]
         return attribute(self._network(view), crop, patch, steps=ATTRIBUTION_STEPS)
 
     # --- what a notebook keeps
@@ -843,6 +843,12 @@ def _difference(base: Tensor, without: Tensor, truth: Tensor | None) -> str:
         return f"{decibels(same)} against the result with all." if math.isfinite(same) else "the result is the same."
     change = float((without - base).square().mean().sqrt())
     return f"the result changes by {number(change)} (root of the mean square)."
+
+
+def _part_side(picture: Tensor) -> int:
+    """Side of the square of the picture in which the pixels that count are looked for."""
+    height, width = picture.shape[-2:]
+    return min(ATTRIBUTION_SIDE, height, width)
 
 
 def _same_crop(truth: Tensor | None, picture: Tensor, anatomy: Anatomy) -> Tensor | None:
