@@ -7,13 +7,11 @@ machine that is busy otherwise the clock tells of the others too; with one threa
 
 from __future__ import annotations
 
-import argparse
 import statistics
 
-import torch
 from torch import Tensor
 
-from benchmarks.machine import described
+from benchmarks.machine import described, options
 from benchmarks.timing import best, heading, row
 from sr_course import images, zoo
 from sr_course.data.shipped import photos
@@ -25,11 +23,7 @@ OPEN, LAYER, DRAG = 1500, 150, 250  # ms
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads; 2 unless told")
-    parser.add_argument("--repeats", type=int, default=3, help="how often each is measured; 3 unless told")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = options(__doc__, threads=2, repeats=3)
     large = next(one for one in photos("test") if min(images.size(one.path)) >= SIDE * SCALE)
     hr = images.centre_crop(images.read(large.path), SIDE * SCALE, SIDE * SCALE)
     lr = imresize(hr, 1 / SCALE).clamp(0, 1)

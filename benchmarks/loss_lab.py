@@ -7,11 +7,7 @@ takes to draw is not in it.
 
 from __future__ import annotations
 
-import argparse
-
-import torch
-
-from benchmarks.machine import described
+from benchmarks.machine import described, options
 from benchmarks.timing import best, heading, row
 from sr_course import images
 from sr_course.data.shipped import photos
@@ -22,11 +18,7 @@ DRAG = 100  # ms
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads; 2 unless told")
-    parser.add_argument("--repeats", type=int, default=5, help="how often each is measured; 5 unless told")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = options(__doc__, threads=2, repeats=5)
     large = next(one for one in photos("test") if min(images.size(one.path)) >= SIDE)
     lab = LossLab(images.centre_crop(images.read(large.path), SIDE, SIDE))
     lab.wait()

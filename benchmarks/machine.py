@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import platform
 import threading
@@ -9,6 +10,18 @@ from collections.abc import Iterator
 
 import psutil
 import torch
+
+
+def options(doc: str | None, *, threads: int, repeats: int) -> argparse.Namespace:
+    """What the command line says, with these values where it says nothing; torch is given that many threads."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=threads, help=f"CPU threads; {threads} unless told")
+    parser.add_argument(
+        "--repeats", type=int, default=repeats, help=f"how often each is measured; {repeats} unless told"
+    )
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    return chosen
 
 
 def described(threads: int) -> str:

@@ -6,7 +6,6 @@ weights and running mean one tensor after the other, and reads the loss after ev
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import tempfile
 import time
@@ -20,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.machine import described, memory, peak_memory
+from benchmarks.machine import described, memory, options, peak_memory
 from sr_course.data.pairs import Batch, Pairs
 from sr_course.data.store import PatchStore, open_store
 from sr_course.images import centre_crop, from_pil, luma, read, to_uint8
@@ -42,11 +41,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads; 1 unless told")
-    parser.add_argument("--repeats", type=int, default=5, help="steps measured of each kind; 5 unless told")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = options(__doc__, threads=1, repeats=5)
     print(described(arguments.threads))
     with tempfile.TemporaryDirectory() as folder:
         batches(Path(folder), arguments.repeats)
